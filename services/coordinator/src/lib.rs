@@ -1,0 +1,3 @@
+//! Client API, planner, scheduler and the life of a query.
+
+pub mod query;

@@ -1,0 +1,1 @@
+//! One query as the coordinator sees it: text, session, state, statistics, cancellation.

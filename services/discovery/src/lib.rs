@@ -1,0 +1,1 @@
+//! Who is in the cluster: announcements in, a watched view out.

@@ -1,0 +1,1 @@
+//! Runs task attempts and serves their output.

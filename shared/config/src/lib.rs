@@ -1,0 +1,1 @@
+//! Properties files, units, secrets: one typed configuration, all problems at once.

@@ -1,0 +1,1 @@
+//! Connector traits and the connectors tpch and files.

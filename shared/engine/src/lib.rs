@@ -1,0 +1,1 @@
+//! Runs one fragment of a query over its inputs, on DataFusion; plan codec, memory pool, CPU runtime.

@@ -1,0 +1,1 @@
+//! Output buffers and exchange sources: record batches from task to task, pulled by token.

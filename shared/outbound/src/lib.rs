@@ -1,0 +1,1 @@
+//! Requests from node to node: identity epochs, signing, mutual TLS, timeouts.

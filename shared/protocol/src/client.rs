@@ -1,0 +1,1 @@
+//! Documents of Trino's client protocol (`/v1/statement`).

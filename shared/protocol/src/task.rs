@@ -1,0 +1,176 @@
+//! The task API: coordinator to worker (create, status, abort), worker to worker (results).
+//!
+//! | method and path | body | answer |
+//! |---|---|---|
+//! | `POST /v1/task/{attempt}` | [`TaskRequest`] | 200 [`TaskStatus`]; idempotent by attempt |
+//! | `GET /v1/task/{attempt}/status?version=V&max_wait_ms=M` | | 200 [`TaskStatus`] newer than V, or the current one after M; 404 unknown |
+//! | `DELETE /v1/task/{attempt}` | | 200 [`TaskStatus`]; aborts |
+//! | `GET /v1/task/{attempt}/results/{partition}/{reader}/{token}?max_wait_ms=M` | | 200 pages; see [`results`] |
+//! | `DELETE /v1/task/{attempt}/results/{partition}/{reader}` | | 204: this reader wants no more |
+//!
+//! Every request names the incarnation it is meant for in the header
+//! [`INCARNATION_HEADER`]; another process at that address answers 409.
+
+use serde::{Deserialize, Serialize};
+use waterbear_ids::AttemptId;
+
+use crate::failure::Failure;
+use crate::membership::NodeInfo;
+
+/// Header of every task API request: the incarnation of the worker it is meant for.
+pub const INCARNATION_HEADER: &str = "x-waterbear-incarnation";
+
+/// Headers of a results answer.
+pub mod results {
+    /// The token to ask for next; asking for it acknowledges everything before it.
+    pub const NEXT_TOKEN_HEADER: &str = "x-waterbear-next-token";
+    /// `true` when no page follows the next token: the partition is complete.
+    pub const COMPLETE_HEADER: &str = "x-waterbear-complete";
+    /// Media type of the body: pages one after the other, each a `u32` little-endian length and
+    /// that many bytes; the bytes are one Arrow IPC encapsulated message with its body (the
+    /// schema is known to both sides from the plan).
+    pub const PAGES_MEDIA_TYPE: &str = "application/x-waterbear-pages";
+}
+
+/// What a worker needs to run one attempt of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRequest {
+    /// The physical plan, encoded by the engine's codec.
+    #[serde(with = "base64_bytes")]
+    pub plan: Vec<u8>,
+    /// The producers that the plan's exchange sources read, referred to by index.
+    pub producers: Vec<Producer>,
+    /// For each exchange source of the plan (by its number): where its partitions come from.
+    pub inputs: Vec<TaskInput>,
+    /// How the output is divided.
+    pub output: TaskOutput,
+    /// What expressions may ask of the session.
+    pub session: TaskSession,
+}
+
+/// A task attempt that produces input for others, and where it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Producer {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The node that runs it.
+    pub node: NodeInfo,
+}
+
+/// One exchange source of a task: `partitions[i]` lists what is read for its partition `i`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskInput {
+    /// Sources by partition of the exchange source; an empty list is an empty partition.
+    pub partitions: Vec<Vec<SourcePartition>>,
+}
+
+/// One output partition of one producer, as one of its readers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourcePartition {
+    /// Index into [`TaskRequest::producers`].
+    pub producer: u32,
+    /// The producer's output partition.
+    pub partition: u32,
+    /// Which of the partition's readers this is.
+    pub reader: u32,
+}
+
+/// How a task's output is divided: every partition is read by `readers` readers, each of which
+/// gets all of it (more than one only under broadcast).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskOutput {
+    /// Partitions of the plan's root.
+    pub partitions: u32,
+    /// Readers of each partition.
+    pub readers: u32,
+}
+
+/// What expressions may ask of the session: fixed on the coordinator, equal for all tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSession {
+    /// The user who asked.
+    pub user: String,
+    /// The query's start, in nanoseconds since the Unix epoch: what now() answers.
+    pub start_time_ns: i64,
+    /// Settings of DataFusion that execution reads, by name.
+    pub settings: Vec<(String, String)>,
+}
+
+/// Where an attempt stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TaskState {
+    /// Runs, or its output is not yet read to its end.
+    Running,
+    /// Ran to its end and every reader has all output.
+    Finished,
+    /// Failed; the status has the failure.
+    Failed,
+    /// Was aborted by its coordinator, or because its coordinator fell silent.
+    Aborted,
+}
+
+impl TaskState {
+    /// True when the state cannot change any more.
+    pub const fn is_done(self) -> bool {
+        !matches!(self, TaskState::Running)
+    }
+}
+
+/// An attempt's state and what it has cost so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskStatus {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// Grows with each change of state (not of the statistics).
+    pub version: u64,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Why, when failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// What it has cost so far.
+    pub stats: TaskStats,
+}
+
+/// What an attempt has cost so far. All counters only grow, but for `memory_bytes`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskStats {
+    /// Milliseconds since the Unix epoch at creation.
+    pub created_ms: u64,
+    /// Milliseconds since the Unix epoch at the end; zero while it runs.
+    pub ended_ms: u64,
+    /// Time spent computing, all threads, in nanoseconds.
+    pub cpu_nanos: u64,
+    /// Rows read from tables.
+    pub scanned_rows: u64,
+    /// Bytes of those rows, in memory.
+    pub scanned_bytes: u64,
+    /// Bytes read from other tasks, on the wire.
+    pub exchange_input_bytes: u64,
+    /// Rows given to the output.
+    pub output_rows: u64,
+    /// Bytes of the output, encoded.
+    pub output_bytes: u64,
+    /// Bytes held now in the memory pool.
+    pub memory_bytes: u64,
+    /// The most bytes that were held.
+    pub peak_memory_bytes: u64,
+    /// Bytes written by operators that spilled.
+    pub spilled_bytes: u64,
+}
+
+mod base64_bytes {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map_err(serde::de::Error::custom)
+    }
+}

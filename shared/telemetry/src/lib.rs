@@ -1,0 +1,1 @@
+//! Logs to stderr and one metric registry for a process.
