@@ -1,1 +1,96 @@
-fn main() {}
+//! The developer's commands, needing nothing but cargo (and python3 for the suites that use
+//! Trino's own client).
+//!
+//! Layout: [`steps`] runs commands one after the other and times them, [`checks`] is what CI does
+//! beside the tests, [`python`] has the suites in `tests/python`, [`links`] checks the documents,
+//! [`graph`] holds the rules between crates (its tests run with the workspace's).
+
+mod checks;
+#[cfg(test)]
+mod graph;
+mod links;
+mod python;
+mod steps;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::steps::Steps;
+
+/// The developer's commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Builds the binary and runs every test: Rust's, then those that use Trino's Python client.
+    Test {
+        /// Run one half alone.
+        #[arg(long, value_enum)]
+        only: Option<Half>,
+        /// Arguments for pytest, after `--`: for example `-- -k tpch`.
+        #[arg(last = true)]
+        pytest: Vec<String>,
+    },
+    /// Formatting, lints, documents; then everything that `test` does.
+    Ci,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Half {
+    Rust,
+    Python,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut steps = Steps::new(root());
+    let done = match arguments.command {
+        Task::Test { only, pytest } => test(&mut steps, only, &pytest),
+        Task::Ci => checks::run(&mut steps).and_then(|()| test(&mut steps, None, &[])),
+    };
+    steps.print_table();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn test(steps: &mut Steps, only: Option<Half>, pytest: &[String]) -> anyhow::Result<()> {
+    steps.cargo("build the binary", &["build", "--release", "--locked"])?;
+    if only != Some(Half::Python) {
+        steps.cargo("rust tests", &["test", "--release", "--locked", "--workspace"])?;
+    }
+    if only != Some(Half::Rust) {
+        python::run(steps, &target_folder()?, pytest)?;
+    }
+    Ok(())
+}
+
+/// The workspace's root: this crate lies in it.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// Where cargo puts what it builds, whichever setting decides that.
+fn target_folder() -> anyhow::Result<PathBuf> {
+    let output = Command::new(steps::cargo())
+        .args(["metadata", "--format-version=1", "--locked", "--no-deps"])
+        .current_dir(root())
+        .output()
+        .context("cargo metadata does not start")?;
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let folder = document["target_directory"].as_str();
+    Ok(folder.context("cargo metadata names no target directory")?.into())
+}
