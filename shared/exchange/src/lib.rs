@@ -1,1 +1,19 @@
 //! Output buffers and exchange sources: record batches from task to task, pulled by token.
+//!
+//! Layout: [`page`] encodes and decodes batches; [`buffer`] holds a task's output until its
+//! readers have acknowledged it; [`reader`] reads many producers as one stream, through [`fetch`],
+//! which [`http`] does over the network; [`error`] names a producer that cannot be read.
+
+pub mod buffer;
+pub mod error;
+pub mod fetch;
+pub mod http;
+pub mod metric;
+pub mod page;
+pub mod reader;
+
+pub use buffer::{OutputBuffer, Pages, PartitionWriter, ReadError, WriteError, Written};
+pub use error::ExchangeError;
+pub use fetch::{Answer, Fetch, FetchError, PageRequest, Source};
+pub use metric::ExchangeMetrics;
+pub use reader::{ExchangeReader, ReaderOptions};

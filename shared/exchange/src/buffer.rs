@@ -1,0 +1,172 @@
+//! What a task has produced and others have yet to read.
+//!
+//! Each partition is a bounded queue of pages with a cursor per reader. A page stays until every
+//! reader has acknowledged it or is closed. Partitions share nothing: one whose readers have
+//! stopped fills up and its producing stream waits, and no other notices.
+
+mod partition;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use crate::page::EncodeError;
+use partition::Partition;
+pub use writer::{PartitionWriter, WriteError, Written};
+
+/// Pages for a reader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pages {
+    /// The pages as they go on the wire, each with its length in front. Empty when none came in
+    /// time.
+    pub bytes: Vec<Bytes>,
+    /// The token to ask for next; asking for it acknowledges these pages.
+    pub next_token: u64,
+    /// True when no page follows the next token.
+    pub complete: bool,
+}
+
+/// Why a reader gets no pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// There is no such partition or reader.
+    #[error("there is no such partition or reader")]
+    UnknownReader,
+    /// The reader has acknowledged what it asks for.
+    #[error("the pages from token {token} on were acknowledged up to token {acknowledged}")]
+    Acknowledged {
+        /// The token asked for.
+        token: u64,
+        /// The lowest token that can be asked for.
+        acknowledged: u64,
+    },
+    /// The reader was never given this token.
+    #[error("token {token} was never given out; the next one is {next}")]
+    UnknownToken {
+        /// The token asked for.
+        token: u64,
+        /// The token that follows what was given out.
+        next: u64,
+    },
+    /// The reader said that it wants no more.
+    #[error("the reader was closed")]
+    Closed,
+    /// The task was aborted or failed.
+    #[error("the output was dropped")]
+    Aborted,
+}
+
+/// The output of one task attempt.
+#[derive(Debug)]
+pub struct OutputBuffer {
+    schema: SchemaRef,
+    partitions: Vec<Arc<Partition>>,
+    totals: Arc<Totals>,
+}
+
+/// What all partitions count together.
+#[derive(Debug, Default)]
+struct Totals {
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    buffered: AtomicUsize,
+    /// Partitions that still have something to give.
+    open: AtomicUsize,
+    drained: CancellationToken,
+}
+
+impl OutputBuffer {
+    /// A buffer of `partitions` partitions, each read by `readers` readers, each of which gets
+    /// every row. A partition holds about `limit` bytes of pages before its producer waits.
+    pub fn new(partitions: u32, readers: u32, schema: SchemaRef, limit: usize) -> Self {
+        let totals = Arc::new(Totals::default());
+        totals.open.store(partitions as usize, Ordering::Relaxed);
+        if partitions == 0 {
+            totals.drained.cancel();
+        }
+        let partition = |_| Arc::new(Partition::new(readers, limit, Arc::clone(&totals)));
+        Self { schema, partitions: (0..partitions).map(partition).collect(), totals }
+    }
+
+    /// The handle that fills `partition`. There must be one at a time, and a partition's stream
+    /// comes to its end only with [`PartitionWriter::finish`].
+    ///
+    /// # Errors
+    /// When the schema has a type that cannot be sent.
+    ///
+    /// # Panics
+    /// When there is no such partition.
+    pub fn writer(&self, partition: u32) -> Result<PartitionWriter, EncodeError> {
+        PartitionWriter::new(&self.schema, Arc::clone(&self.partitions[partition as usize]))
+    }
+
+    /// Pages of `partition` for `reader` from `token` on: at least one page, then as many as fit
+    /// in `max_bytes`. Waits up to `max_wait` when there is none yet. Acknowledges what is before
+    /// `token`. The same token again gets the same pages again, unless there were none.
+    ///
+    /// # Errors
+    /// When the token was neither just given out nor just asked for, or nothing can be read.
+    pub async fn read(
+        &self,
+        partition: u32,
+        reader: u32,
+        token: u64,
+        max_bytes: usize,
+        max_wait: Duration,
+    ) -> Result<Pages, ReadError> {
+        let partition = self.partition(partition)?;
+        partition.read(reader as usize, token, max_bytes, max_wait).await
+    }
+
+    /// The reader wants no more of the partition, or has all of it.
+    ///
+    /// # Errors
+    /// When there is no such partition or reader.
+    pub fn close_reader(&self, partition: u32, reader: u32) -> Result<(), ReadError> {
+        self.partition(partition)?.close_reader(reader as usize)
+    }
+
+    fn partition(&self, partition: u32) -> Result<&Arc<Partition>, ReadError> {
+        self.partitions.get(partition as usize).ok_or(ReadError::UnknownReader)
+    }
+
+    /// Drops all pages, wakes and refuses all readers, and stops all writers.
+    pub fn abort(&self) {
+        for partition in &self.partitions {
+            partition.abort();
+        }
+    }
+
+    /// Waits until each partition is finished and acknowledged by all its readers, or closed by
+    /// all of them.
+    pub async fn drained(&self) {
+        self.totals.drained.cancelled().await;
+    }
+
+    /// Rows given to the output so far.
+    pub fn rows(&self) -> u64 {
+        self.totals.rows.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the output so far, encoded; each page counts once, however many read it.
+    pub fn bytes(&self) -> u64 {
+        self.totals.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the pages held now.
+    pub fn buffered_bytes(&self) -> usize {
+        self.totals.buffered.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for OutputBuffer {
+    fn drop(&mut self) {
+        // Writers and waiting readers hold partitions of their own.
+        self.abort();
+    }
+}

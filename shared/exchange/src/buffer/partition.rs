@@ -1,0 +1,287 @@
+//! One partition: a queue of pages and a cursor per reader.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Pages, ReadError, Totals};
+use crate::page::Page;
+
+#[derive(Debug)]
+pub(super) struct Partition {
+    limit: usize,
+    state: Mutex<State>,
+    /// Wakes readers that wait for pages.
+    readers: Notify,
+    /// Wakes the one writer: there is room, or a reader waits.
+    writer: Notify,
+    /// No page is wanted any more.
+    closed: CancellationToken,
+    totals: Arc<Totals>,
+}
+
+#[derive(Debug)]
+struct State {
+    pages: VecDeque<Page>,
+    /// The token of the first page in `pages`.
+    first: u64,
+    bytes: usize,
+    finished: bool,
+    aborted: bool,
+    drained: bool,
+    /// How many readers wait for a page.
+    waiting: usize,
+    readers: Vec<Reader>,
+}
+
+/// Where a reader stands: it may ask for `token` again, or for `next`.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reader {
+    token: u64,
+    next: u64,
+    closed: bool,
+}
+
+impl Partition {
+    pub(super) fn new(readers: u32, limit: usize, totals: Arc<Totals>) -> Self {
+        let state = State {
+            pages: VecDeque::new(),
+            first: 0,
+            bytes: 0,
+            finished: false,
+            aborted: false,
+            drained: false,
+            waiting: 0,
+            readers: vec![Reader::default(); readers as usize],
+        };
+        Self {
+            limit,
+            state: Mutex::new(state),
+            readers: Notify::new(),
+            writer: Notify::new(),
+            closed: CancellationToken::new(),
+            totals,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // --- the writer's side
+
+    /// Cancelled when nobody wants pages of this partition any more.
+    pub(super) fn closed(&self) -> &CancellationToken {
+        &self.closed
+    }
+
+    /// Appends a page as soon as there is room; false when it is not wanted.
+    pub(super) async fn append(&self, page: Page) -> bool {
+        loop {
+            {
+                let mut state = self.lock();
+                if self.closed.is_cancelled() {
+                    return false;
+                }
+                if state.pages.is_empty() || state.bytes + page.bytes.len() <= self.limit {
+                    state.bytes += page.bytes.len();
+                    self.totals.rows.fetch_add(page.rows as u64, Ordering::Relaxed);
+                    self.totals.bytes.fetch_add(page.bytes.len() as u64, Ordering::Relaxed);
+                    self.totals.buffered.fetch_add(page.bytes.len(), Ordering::Relaxed);
+                    state.pages.push_back(page);
+                    break;
+                }
+            }
+            tokio::select! {
+                () = self.writer.notified() => {}
+                () = self.closed.cancelled() => {}
+            }
+        }
+        self.readers.notify_waiters();
+        true
+    }
+
+    /// Waits until a reader waits for a page.
+    pub(super) async fn starving(&self) {
+        while self.lock().waiting == 0 {
+            self.writer.notified().await;
+        }
+    }
+
+    /// No page follows.
+    pub(super) fn finish(&self) {
+        let mut state = self.lock();
+        state.finished = true;
+        self.release(&mut state);
+        drop(state);
+        self.readers.notify_waiters();
+    }
+
+    // --- the readers' side
+
+    pub(super) async fn read(
+        &self,
+        reader: usize,
+        token: u64,
+        max_bytes: usize,
+        max_wait: Duration,
+    ) -> Result<Pages, ReadError> {
+        let deadline = Instant::now() + max_wait;
+        let mut waiting = None;
+        loop {
+            let mut woken = pin!(self.readers.notified());
+            // From here on no wake-up is missed.
+            woken.as_mut().enable();
+            if let Some(pages) = self.available(reader, token, max_bytes)? {
+                return Ok(pages);
+            }
+            waiting.get_or_insert_with(|| Waiting::new(self));
+            if tokio::time::timeout_at(deadline, woken).await.is_err() {
+                let last = self.available(reader, token, max_bytes)?;
+                let none = Pages { bytes: Vec::new(), next_token: token, complete: false };
+                return Ok(last.unwrap_or(none));
+            }
+        }
+    }
+
+    fn available(
+        &self,
+        reader: usize,
+        token: u64,
+        max_bytes: usize,
+    ) -> Result<Option<Pages>, ReadError> {
+        let mut state = self.lock();
+        if state.aborted {
+            return Err(ReadError::Aborted);
+        }
+        let Some(cursor) = state.readers.get_mut(reader) else {
+            return Err(ReadError::UnknownReader);
+        };
+        if cursor.closed {
+            return Err(ReadError::Closed);
+        }
+        let (acknowledged, next) = (cursor.token, cursor.next);
+        if token == acknowledged && next > token {
+            return Ok(Some(state.pages_between(token, next)));
+        }
+        if token == next && next > acknowledged {
+            cursor.token = token;
+            self.release(&mut state);
+        } else if token < acknowledged {
+            return Err(ReadError::Acknowledged { token, acknowledged });
+        } else if token != next {
+            return Err(ReadError::UnknownToken { token, next });
+        }
+        let next = state.token_after(token, max_bytes);
+        if next == token && !state.finished {
+            return Ok(None);
+        }
+        if let Some(cursor) = state.readers.get_mut(reader) {
+            cursor.next = next;
+        }
+        Ok(Some(state.pages_between(token, next)))
+    }
+
+    pub(super) fn close_reader(&self, reader: usize) -> Result<(), ReadError> {
+        let mut state = self.lock();
+        let Some(cursor) = state.readers.get_mut(reader) else {
+            return Err(ReadError::UnknownReader);
+        };
+        cursor.closed = true;
+        self.release(&mut state);
+        drop(state);
+        self.readers.notify_waiters();
+        Ok(())
+    }
+
+    pub(super) fn abort(&self) {
+        let mut state = self.lock();
+        state.aborted = true;
+        let freed = std::mem::take(&mut state.pages);
+        self.totals.buffered.fetch_sub(std::mem::take(&mut state.bytes), Ordering::Relaxed);
+        drop(state);
+        drop(freed);
+        self.closed.cancel();
+        self.readers.notify_waiters();
+    }
+
+    /// Frees what all readers have acknowledged, and notes when that is everything.
+    fn release(&self, state: &mut State) {
+        let end = state.end();
+        let open = state.readers.iter().filter(|reader| !reader.closed);
+        let wanted = open.map(|reader| reader.token).min();
+        let keep_from = wanted.unwrap_or(end);
+        while state.first < keep_from
+            && let Some(page) = state.pages.pop_front()
+        {
+            state.first += 1;
+            state.bytes -= page.bytes.len();
+            self.totals.buffered.fetch_sub(page.bytes.len(), Ordering::Relaxed);
+        }
+        self.writer.notify_one();
+        let unwanted = wanted.is_none();
+        if unwanted {
+            self.closed.cancel();
+        }
+        let drained = unwanted || (state.finished && keep_from == end);
+        if drained && !std::mem::replace(&mut state.drained, true) {
+            let was_open = self.totals.open.fetch_sub(1, Ordering::AcqRel);
+            if was_open == 1 {
+                self.totals.drained.cancel();
+            }
+        }
+    }
+}
+
+impl State {
+    /// The token after the last page.
+    fn end(&self) -> u64 {
+        self.first + self.pages.len() as u64
+    }
+
+    /// The token after the pages from `token` on that fit in `max_bytes`, at least one if there
+    /// is one.
+    fn token_after(&self, token: u64, max_bytes: usize) -> u64 {
+        let skip = token.saturating_sub(self.first) as usize;
+        let mut bytes = 0;
+        let fits = |page: &&Page| {
+            let first = bytes == 0;
+            bytes += page.bytes.len();
+            first || bytes <= max_bytes
+        };
+        token + self.pages.iter().skip(skip).take_while(fits).count() as u64
+    }
+
+    fn pages_between(&self, token: u64, next: u64) -> Pages {
+        let skip = token.saturating_sub(self.first) as usize;
+        let pages = self.pages.iter().skip(skip).take((next - token) as usize);
+        Pages {
+            bytes: pages.map(|page| page.bytes.clone()).collect(),
+            next_token: next,
+            complete: self.finished && next == self.end(),
+        }
+    }
+}
+
+/// Counts a waiting reader for as long as it lives, and tells the writer that there is one.
+struct Waiting<'a>(&'a Partition);
+
+impl<'a> Waiting<'a> {
+    fn new(partition: &'a Partition) -> Self {
+        partition.lock().waiting += 1;
+        partition.writer.notify_one();
+        Self(partition)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().waiting -= 1;
+    }
+}

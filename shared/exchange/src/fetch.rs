@@ -1,0 +1,86 @@
+//! How pages are asked for: one trait, so that the reader is tested without a network.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::buffer::Buffer;
+use futures::future::BoxFuture;
+use waterbear_protocol::Failure;
+use waterbear_protocol::task::Producer;
+
+/// One output partition of one producer, as one of its readers.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Who produces it, and where.
+    pub producer: Arc<Producer>,
+    /// The producer's output partition.
+    pub partition: u32,
+    /// Which of the partition's readers this is.
+    pub reader: u32,
+}
+
+/// One question for pages.
+#[derive(Debug, Clone, Copy)]
+pub struct PageRequest {
+    /// The first page wanted; what is before it is acknowledged.
+    pub token: u64,
+    /// How many bytes of pages are welcome; one page comes in any case.
+    pub max_bytes: usize,
+    /// How long the producer may wait for a page.
+    pub max_wait: Duration,
+}
+
+/// The answer: pages, or none yet.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The pages, in order.
+    pub pages: Vec<Buffer>,
+    /// The token to ask for next.
+    pub next_token: u64,
+    /// True when no page follows.
+    pub complete: bool,
+    /// Bytes that came over the wire.
+    pub wire_bytes: usize,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// The node's process is not there any more: nothing listens, or another process does.
+    #[error("{0}")]
+    Gone(String),
+    /// The task failed.
+    #[error("the task failed: {0}")]
+    Failed(Box<Failure>),
+    /// The task was aborted, or is over.
+    #[error("its output was dropped: {0}")]
+    Dropped(String),
+    /// The connection broke: asking again may help.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// The node serves too many requests: asking again later helps.
+    #[error("it serves too many requests")]
+    Overloaded,
+    /// No answer, or no progress, in time.
+    #[error("{0}")]
+    TimedOut(String),
+    /// The node does not accept the request.
+    #[error("{0}")]
+    Refused(String),
+    /// The answer is not what it should be.
+    #[error("{0}")]
+    Malformed(String),
+}
+
+/// Asks producers for pages.
+pub trait Fetch: Send + Sync + 'static {
+    /// Asks once.
+    fn pages<'a>(
+        &'a self,
+        source: &'a Source,
+        request: PageRequest,
+    ) -> BoxFuture<'a, Result<Answer, FetchError>>;
+
+    /// Says once that no more is wanted from a source, or that everything has come.
+    fn close<'a>(&'a self, source: &'a Source) -> BoxFuture<'a, Result<(), FetchError>>;
+}

@@ -1,0 +1,43 @@
+//! Bounds the bytes that wait for a consumer.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+/// Bytes that wait, and a limit from which on no more are asked for.
+#[derive(Debug)]
+pub(super) struct Budget {
+    limit: usize,
+    used: AtomicUsize,
+    room: Notify,
+}
+
+impl Budget {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit: limit.max(1), used: AtomicUsize::new(0), room: Notify::new() }
+    }
+
+    /// Waits until the limit is not reached.
+    pub(super) async fn room(&self) {
+        loop {
+            let mut freed = pin!(self.room.notified());
+            freed.as_mut().enable();
+            if self.used.load(Ordering::Acquire) < self.limit {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    pub(super) fn take(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    pub(super) fn release(&self, bytes: usize) {
+        let before = self.used.fetch_sub(bytes, Ordering::AcqRel);
+        if before >= self.limit && before - bytes < self.limit {
+            self.room.notify_waiters();
+        }
+    }
+}
