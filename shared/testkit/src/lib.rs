@@ -1,0 +1,6 @@
+//! What tests of several crates share; no product crate depends on it.
+//!
+//! # Layout
+//! - [`tpch`]: the 22 TPC-H queries, their answers at scale factor 0.01, and a comparator
+
+pub mod tpch;
