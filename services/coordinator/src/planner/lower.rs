@@ -1,0 +1,214 @@
+//! From the stage planner's plan to fragments.
+//!
+//! A boundary node of the stage planner has the producing stage below it. Lowering walks down to
+//! each boundary, lowers what is below it to a fragment of its own, and puts an exchange source
+//! in its place. Everything that the boundaries promise is checked here against the plans: a
+//! promise that does not hold is an [`Uncut`], never a wrong wiring.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::DataFusionError;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use datafusion_distributed::{
+    BroadcastExec, DistributedExec, DistributedLeafExec, NetworkBoundaryExt, NetworkBroadcastExec,
+    NetworkCoalesceExec, NetworkShuffleExec,
+};
+use waterbear_engine::ExchangeSourceExec;
+
+use super::fragment::{Fragment, FragmentInput, StagePlan, Wiring};
+
+/// Why a plan cannot be cut.
+#[derive(Debug)]
+pub struct Uncut(String);
+
+impl fmt::Display for Uncut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Uncut {}
+
+impl From<DataFusionError> for Uncut {
+    fn from(error: DataFusionError) -> Self {
+        Self(error.strip_backtrace())
+    }
+}
+
+/// Lowers a physical plan, cut by the stage planner or not, to fragments.
+///
+/// # Errors
+/// When the plan's stages do not fit together as the stage planner says.
+pub fn lower(plan: &Arc<dyn ExecutionPlan>) -> Result<StagePlan, Uncut> {
+    let root = if plan.is::<DistributedExec>() { plan.children()[0] } else { plan };
+    let mut fragments = Vec::new();
+    lower_stage(root, Shape { stage: 0, tasks: 1, readers: 1 }, &mut fragments)?;
+    Ok(StagePlan { fragments })
+}
+
+/// What the consumer of a stage knows of it.
+#[derive(Clone, Copy)]
+struct Shape {
+    stage: u32,
+    tasks: u32,
+    readers: u32,
+}
+
+/// Lowers one stage and everything below it; returns the fragment's index.
+fn lower_stage(
+    plan: &Arc<dyn ExecutionPlan>,
+    shape: Shape,
+    fragments: &mut Vec<Fragment>,
+) -> Result<usize, Uncut> {
+    let mut inputs = Vec::new();
+    let mut failure = None;
+    let body = Arc::clone(plan).transform_down(|node| {
+        if node.as_network_boundary().is_none() {
+            return Ok(Transformed::no(node));
+        }
+        match lower_boundary(&node, shape.tasks, fragments) {
+            Ok(input) => {
+                let ordering = node.output_ordering().cloned();
+                let partitions = input.partitions as usize;
+                let source =
+                    ExchangeSourceExec::new(inputs.len(), node.schema(), partitions, ordering);
+                inputs.push(input);
+                Ok(Transformed::new(Arc::new(source) as _, true, TreeNodeRecursion::Jump))
+            }
+            Err(reason) => {
+                failure = Some(reason);
+                Ok(Transformed::new(node, false, TreeNodeRecursion::Stop))
+            }
+        }
+    })?;
+    if let Some(reason) = failure {
+        return Err(reason);
+    }
+    let tasks = (0..shape.tasks as usize)
+        .map(|task| plan_of_task(&body.data, task, shape.tasks as usize))
+        .collect::<Result<Vec<_>, _>>()?;
+    let partitions = body.data.output_partitioning().partition_count() as u32;
+    if tasks.iter().any(|task| task.output_partitioning().partition_count() as u32 != partitions) {
+        return Err(Uncut(format!("tasks of stage {} differ in their partitions", shape.stage)));
+    }
+    fragments.push(Fragment {
+        stage: shape.stage,
+        scans: tasks.iter().any(has_scan),
+        tasks,
+        partitions,
+        readers: shape.readers,
+        inputs,
+    });
+    Ok(fragments.len() - 1)
+}
+
+/// Lowers what is below a boundary; returns the exchange input that stands for it. The order that
+/// the boundary claims then holds in each of the input's partitions.
+fn lower_boundary(
+    node: &Arc<dyn ExecutionPlan>,
+    consumer_tasks: u32,
+    fragments: &mut Vec<Fragment>,
+) -> Result<FragmentInput, Uncut> {
+    let Some(boundary) = node.as_network_boundary() else {
+        return Err(Uncut(format!("{} is not a stage boundary", node.name())));
+    };
+    let stage = boundary.input_stage();
+    let Some(head) = stage.local_plan() else {
+        return Err(Uncut(format!("stage {} has no plan", stage.num())));
+    };
+    let partitions = node.output_partitioning().partition_count() as u32;
+    let producer_tasks = stage.task_count() as u32;
+    let shape = |readers| Shape { stage: stage.num() as u32, tasks: producer_tasks, readers };
+
+    let (wiring, producer_plan, shape, expected) = if node.is::<NetworkShuffleExec>() {
+        (Wiring::Shuffle, head, shape(1), partitions * consumer_tasks)
+    } else if node.is::<NetworkBroadcastExec>() {
+        let Some(broadcast) = head.downcast_ref::<BroadcastExec>() else {
+            return Err(Uncut(format!("stage {} is broadcast without its head", stage.num())));
+        };
+        (Wiring::Broadcast, broadcast.input(), shape(consumer_tasks), partitions)
+    } else if node.is::<NetworkCoalesceExec>() {
+        let group = producer_tasks.div_ceil(consumer_tasks).max(1);
+        (Wiring::Coalesce { consumer_tasks }, head, shape(1), partitions / group)
+    } else {
+        return Err(Uncut(format!("the boundary {} is not known", node.name())));
+    };
+
+    let producer = lower_stage(producer_plan, shape, fragments)?;
+    let found = fragments[producer].partitions;
+    if found != expected {
+        return Err(Uncut(format!(
+            "stage {} has {found} partitions where its consumer expects {expected}",
+            shape.stage
+        )));
+    }
+    // Only a gather keeps the producers apart; everything else mixes their rows, whatever order
+    // the boundary claims.
+    let keeps_order = matches!(wiring, Wiring::Coalesce { .. }) || producer_tasks == 1;
+    if !keeps_order && node.output_ordering().is_some() {
+        return Err(Uncut(format!("stage {} would have to keep an order", shape.stage)));
+    }
+    Ok(FragmentInput { producer, producer_tasks, partitions, wiring })
+}
+
+/// The stage's plan for one of its tasks: that task's splits, and none of the stage planner's
+/// own nodes.
+fn plan_of_task(
+    body: &Arc<dyn ExecutionPlan>,
+    task: usize,
+    tasks: usize,
+) -> Result<Arc<dyn ExecutionPlan>, Uncut> {
+    let mut failure = None;
+    let plan = Arc::clone(body).transform_down(|node| {
+        if let Some(leaf) = node.downcast_ref::<DistributedLeafExec>() {
+            return match leaf.variants().get(task) {
+                Some(own) if leaf.variants().len() == tasks => {
+                    let own = Arc::clone(own);
+                    Ok(Transformed::new(own, true, TreeNodeRecursion::Jump))
+                }
+                _ => {
+                    failure = Some(Uncut(format!("a scan is not divided into {tasks} tasks")));
+                    Ok(Transformed::new(node, false, TreeNodeRecursion::Stop))
+                }
+            };
+        }
+        if let Some(broadcast) = node.downcast_ref::<BroadcastExec>() {
+            // Left over where a boundary from one task to one task was not needed.
+            if broadcast.consumer_task_count() == 1 {
+                return Ok(Transformed::yes(Arc::clone(broadcast.input())));
+            }
+            failure = Some(Uncut("a broadcast is left inside a stage".to_owned()));
+            return Ok(Transformed::new(node, false, TreeNodeRecursion::Stop));
+        }
+        // Every task would read such a leaf whole.
+        let undivided = node.children().is_empty() && !node.is::<ExchangeSourceExec>();
+        if tasks > 1 && undivided && !node.is::<EmptyExec>() {
+            failure = Some(Uncut(format!("{} is not divided into tasks", node.name())));
+            return Ok(Transformed::new(node, false, TreeNodeRecursion::Stop));
+        }
+        Ok(Transformed::no(node))
+    })?;
+    match failure {
+        Some(reason) => Err(reason),
+        None => Ok(plan.data),
+    }
+}
+
+/// True when the plan has a leaf that is neither literal rows nor another stage's output.
+fn has_scan(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if !plan.children().is_empty() {
+        return plan.children().into_iter().any(has_scan);
+    }
+    let literal = plan.is::<PlaceholderRowExec>()
+        || plan.is::<EmptyExec>()
+        || plan.downcast_ref::<DataSourceExec>().is_some_and(|source| {
+            source.data_source().downcast_ref::<MemorySourceConfig>().is_some()
+        });
+    !literal && !plan.is::<ExchangeSourceExec>()
+}

@@ -1,0 +1,412 @@
+//! Runs the fragments of one query as streaming tasks (retry-policy NONE).
+//!
+//! All tasks of a query are created at once and stream to each other; the root's rows come to the
+//! coordinator. Each task is watched by a long poll of its status. The first failure ends the
+//! query and aborts every other task; so does dropping the result.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use futures::future::join_all;
+use futures::stream::{BoxStream, StreamExt};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use waterbear_engine::{Engine, InputStreams, PreparedTask, encode_plan, failure_of};
+use waterbear_exchange::{ExchangeReader, ReaderLimits};
+use waterbear_ids::{AttemptId, QueryId};
+use waterbear_outbound::InternalClient;
+use waterbear_protocol::membership::NodeInfo;
+use waterbear_protocol::task::{
+    Producer, SourcePartition, TaskInput, TaskOutput, TaskRequest, TaskSession,
+};
+use waterbear_protocol::{ErrorCode, Failure};
+
+use super::placement::worker_of_task;
+use super::watch::{self, Watched};
+use crate::planner::{Fragment, StagePlan};
+use crate::query::QueryHandle;
+
+/// How long a transport failure waits for the failure that caused it: a consumer often notices
+/// a broken producer before the coordinator has heard why it broke.
+const CAUSE_WAIT: Duration = Duration::from_millis(500);
+
+/// What a run needs of its coordinator.
+#[derive(Clone)]
+pub struct RunOptions {
+    /// Runs the root when it reads no table.
+    pub engine: Engine,
+    /// Requests that create, watch and abort tasks.
+    pub control: InternalClient,
+    /// Requests that read the root's input.
+    pub exchange: InternalClient,
+    /// The runtime on which requests run.
+    pub io: Handle,
+    /// How long a worker may be silent before it counts as lost.
+    pub lease: Duration,
+}
+
+/// The rows of a running query.
+pub struct QueryRun {
+    /// The schema of the rows.
+    pub schema: SchemaRef,
+    /// The rows; dropping the stream aborts what still runs.
+    pub batches: BoxStream<'static, Result<RecordBatch, Failure>>,
+}
+
+/// Starts a query's tasks on `workers` (sorted by node id) and returns its rows as they come.
+///
+/// # Errors
+/// When a plan cannot be encoded or a task cannot be created; nothing is left running then.
+pub async fn start(
+    query: Arc<QueryHandle>,
+    plan: StagePlan,
+    session: TaskSession,
+    workers: Vec<NodeInfo>,
+    options: RunOptions,
+) -> Result<QueryRun, Failure> {
+    let local_root = !plan.root().scans;
+    let remote = if local_root { plan.fragments.len() - 1 } else { plan.fragments.len() };
+    if remote > 0 && workers.is_empty() {
+        return Err(Failure::new(ErrorCode::NO_NODES_AVAILABLE, "No nodes available to run query"));
+    }
+    let placed = place(query.id(), &plan.fragments[..remote], &workers);
+    let requests = placed
+        .iter()
+        .enumerate()
+        .flat_map(|(index, _)| task_requests(&plan, index, &placed, &session))
+        .collect::<Result<Vec<_>, Failure>>()?;
+
+    let run = Arc::new(Run {
+        query,
+        options,
+        stop: CancellationToken::new(),
+        tasks: placed.iter().flatten().cloned().map(Watched::new).collect(),
+    });
+    let guard = AbortOnDrop(Arc::clone(&run));
+    let (failures, failed) = mpsc::channel(run.tasks.len().max(1));
+    run.create(requests).await?;
+    run.watch(failures);
+
+    let (schema, rows) = if local_root {
+        run.local_root(plan.root(), &placed, &session)?
+    } else {
+        run.remote_root(plan.root(), placed.last().map_or(&[], Vec::as_slice))
+    };
+    let batches = supervised(rows, failed, run, guard);
+    Ok(QueryRun { schema, batches })
+}
+
+/// The tasks of each fragment, as attempts on their workers.
+fn place(query: &QueryId, fragments: &[Fragment], workers: &[NodeInfo]) -> Vec<Vec<Producer>> {
+    fragments
+        .iter()
+        .map(|fragment| {
+            let tasks = fragment.tasks.len() as u32;
+            (0..tasks)
+                .map(|task| {
+                    let worker =
+                        worker_of_task(query, fragment.stage, task, tasks, workers.len());
+                    Producer {
+                        attempt: query.stage(fragment.stage).task(task).attempt(0),
+                        node: workers[worker].clone(),
+                    }
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// The requests that create the tasks of one fragment.
+fn task_requests(
+    plan: &StagePlan,
+    index: usize,
+    placed: &[Vec<Producer>],
+    session: &TaskSession,
+) -> Vec<Result<TaskRequest, Failure>> {
+    let fragment = &plan.fragments[index];
+    (0..fragment.tasks.len() as u32)
+        .map(|task| {
+            let bytes = encode_plan(&fragment.tasks[task as usize])
+                .map_err(|error| failure_of(&error))?;
+            let (producers, inputs) = inputs_of(fragment, task, placed);
+            Ok(TaskRequest {
+                plan: bytes,
+                producers,
+                inputs,
+                output: TaskOutput { partitions: fragment.partitions, readers: fragment.readers },
+                session: session.clone(),
+            })
+        })
+        .collect()
+}
+
+/// What task `task` of a fragment reads: its producers, and for each exchange source the
+/// sources of each partition.
+fn inputs_of(
+    fragment: &Fragment,
+    task: u32,
+    placed: &[Vec<Producer>],
+) -> (Vec<Producer>, Vec<TaskInput>) {
+    let mut producers = Vec::new();
+    let mut inputs = Vec::with_capacity(fragment.inputs.len());
+    for input in &fragment.inputs {
+        let first = producers.len() as u32;
+        producers.extend(placed[input.producer].iter().cloned());
+        let partitions = (0..input.partitions)
+            .map(|partition| input.sources(task, partition, first))
+            .collect();
+        inputs.push(TaskInput { partitions });
+    }
+    (producers, inputs)
+}
+
+/// One query's tasks while they run.
+pub(super) struct Run {
+    pub(super) query: Arc<QueryHandle>,
+    pub(super) options: RunOptions,
+    /// Ends the watching when the query has ended.
+    pub(super) stop: CancellationToken,
+    /// The tasks in the order of their creation.
+    pub(super) tasks: Vec<Watched>,
+}
+
+impl Run {
+    async fn create(&self, requests: Vec<TaskRequest>) -> Result<(), Failure> {
+        let created = self
+            .tasks
+            .iter()
+            .zip(&requests)
+            .map(|(task, request)| task.create(&self.options.control, request));
+        join_all(created).await.into_iter().collect::<Result<Vec<()>, _>>()?;
+        self.report();
+        Ok(())
+    }
+
+    fn watch(self: &Arc<Self>, failures: mpsc::Sender<Failure>) {
+        for index in 0..self.tasks.len() {
+            let run = Arc::clone(self);
+            let failures = failures.clone();
+            self.options.io.spawn(async move {
+                tokio::select! {
+                    () = run.stop.cancelled() => {}
+                    failure = watch::until_done(&run, index) => {
+                        if let Some(failure) = failure {
+                            // The receiver is gone once the query has ended.
+                            let _ = failures.send(failure).await;
+                        }
+                    }
+                }
+            });
+        }
+    }
+
+    /// Shows the tasks' last known statuses to the query.
+    pub(super) fn report(&self) {
+        self.query.set_tasks(self.tasks.iter().map(Watched::snapshot).collect());
+    }
+
+    /// Aborts every task that is not done, and keeps the final statistics.
+    async fn abort(&self) {
+        let running = self.tasks.iter().filter(|task| !task.is_done());
+        join_all(running.map(|task| task.abort(&self.options.control))).await;
+        self.report();
+    }
+
+    /// Runs the root here: its exchange sources read from the workers.
+    fn local_root(
+        &self,
+        root: &Fragment,
+        placed: &[Vec<Producer>],
+        session: &TaskSession,
+    ) -> Result<(SchemaRef, RowStream), Failure> {
+        let (producers, inputs) = inputs_of(root, 0, placed);
+        let inputs = RemoteInputs {
+            producers,
+            inputs,
+            client: self.options.exchange.clone(),
+            io: self.options.io.clone(),
+        };
+        let attempt = self.root_attempt(root);
+        let plan = Arc::clone(&root.tasks[0]);
+        let engine = &self.options.engine;
+        let task = engine.prepare_plan(&attempt, plan, session, Arc::new(inputs))?;
+        Ok((task.schema(), run_on_cpu(engine, Arc::new(task))))
+    }
+
+    /// Reads the rows of a root that runs on a worker.
+    fn remote_root(&self, root: &Fragment, tasks: &[Producer]) -> (SchemaRef, RowStream) {
+        let schema = root.tasks[0].schema();
+        let sources = tasks
+            .iter()
+            .flat_map(|task| (0..root.partitions).map(move |partition| (task.clone(), partition)))
+            .map(|(task, partition)| (task, SourcePartition { producer: 0, partition, reader: 0 }))
+            .collect();
+        let _guard = self.options.io.enter();
+        let rows = ExchangeReader::open(
+            self.options.exchange.clone(),
+            sources,
+            Arc::clone(&schema),
+            ReaderLimits::default(),
+        );
+        (schema, rows.map(|batch| batch.map_err(Failure::from)).boxed())
+    }
+
+    fn root_attempt(&self, root: &Fragment) -> AttemptId {
+        self.query.id().stage(root.stage).task(0).attempt(0)
+    }
+}
+
+type RowStream = BoxStream<'static, Result<RecordBatch, Failure>>;
+
+/// Runs all partitions of a task on the CPU runtime and gives their batches as they come.
+fn run_on_cpu(engine: &Engine, task: Arc<PreparedTask>) -> RowStream {
+    let (sender, receiver) = mpsc::channel(2);
+    let mut running = tokio::task::JoinSet::new();
+    for partition in 0..task.partitions() {
+        let task = Arc::clone(&task);
+        let sender = sender.clone();
+        running.spawn_on(
+            async move {
+                let mut stream = match task.execute(partition) {
+                    Ok(stream) => stream,
+                    Err(failure) => {
+                        let _ = sender.send(Err(failure)).await;
+                        return;
+                    }
+                };
+                while let Some(batch) = stream.next().await {
+                    let batch = batch.map_err(|error| failure_of(&error));
+                    // The receiver is gone once nobody wants the rows.
+                    if sender.send(batch).await.is_err() {
+                        return;
+                    }
+                }
+            },
+            engine.runtime(),
+        );
+    }
+    drop(sender);
+    // The set moves into the stream, so that dropping the rows stops the work.
+    futures::stream::unfold((receiver, running), |(mut receiver, mut running)| async move {
+        if let Some(batch) = receiver.recv().await {
+            return Some((batch, (receiver, running)));
+        }
+        while let Some(ended) = running.join_next().await {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                let failure = Failure::new(
+                    ErrorCode::GENERIC_INTERNAL_ERROR,
+                    "the query's last stage stopped with a panic; the coordinator's log has it",
+                );
+                return Some((Err(failure), (receiver, running)));
+            }
+        }
+        None
+    })
+    .boxed()
+}
+
+/// The exchange sources of the root, read from the workers.
+#[derive(Debug)]
+struct RemoteInputs {
+    producers: Vec<Producer>,
+    inputs: Vec<TaskInput>,
+    client: InternalClient,
+    io: Handle,
+}
+
+impl InputStreams for RemoteInputs {
+    fn open(&self, input: usize, partition: usize, schema: SchemaRef) -> RowStream {
+        let sources = self
+            .inputs
+            .get(input)
+            .and_then(|input| input.partitions.get(partition))
+            .map_or(&[][..], Vec::as_slice)
+            .iter()
+            .map(|source| (self.producers[source.producer as usize].clone(), *source))
+            .collect();
+        let _guard = self.io.enter();
+        ExchangeReader::open(self.client.clone(), sources, schema, ReaderLimits::default())
+            .map(|batch| batch.map_err(Failure::from))
+            .boxed()
+    }
+}
+
+/// Ends the rows at the first failure of any task, and aborts all tasks at the end, whatever the
+/// end is.
+fn supervised(
+    rows: RowStream,
+    failed: mpsc::Receiver<Failure>,
+    run: Arc<Run>,
+    guard: AbortOnDrop,
+) -> RowStream {
+    let state = Some((rows, failed, run, guard));
+    futures::stream::unfold(state, |state| async move {
+        let (mut rows, mut failed, run, guard) = state?;
+        let next = tokio::select! {
+            biased;
+            Some(failure) = failed.recv() => Some(Err(failure)),
+            batch = rows.next() => batch,
+        };
+        match next {
+            Some(Ok(batch)) => Some((Ok(batch), Some((rows, failed, run, guard)))),
+            Some(Err(failure)) => {
+                let cause = cause_of(failure, &mut failed).await;
+                drop(rows);
+                run.abort().await;
+                Some((Err(cause), None))
+            }
+            None => {
+                drop(rows);
+                run.abort().await;
+                None
+            }
+        }
+    })
+    .boxed()
+}
+
+/// A failure of the transport is a consequence: waits a moment for its cause.
+async fn cause_of(failure: Failure, failed: &mut mpsc::Receiver<Failure>) -> Failure {
+    let mut worst = failure;
+    let deadline = tokio::time::Instant::now() + CAUSE_WAIT;
+    while is_consequence(&worst) {
+        match tokio::time::timeout_at(deadline, failed.recv()).await {
+            Ok(Some(other)) if rank(&other) > rank(&worst) => worst = other,
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => break,
+        }
+    }
+    worst
+}
+
+fn is_consequence(failure: &Failure) -> bool {
+    rank(failure) < 2
+}
+
+/// 0: pages did not come; 1: the worker did not answer; 2: anything that says why.
+fn rank(failure: &Failure) -> u8 {
+    match failure.code {
+        ErrorCode::PAGE_TRANSPORT_ERROR | ErrorCode::PAGE_TRANSPORT_TIMEOUT => 0,
+        ErrorCode::REMOTE_TASK_ERROR => 1,
+        _ => 2,
+    }
+}
+
+/// Aborts what still runs when the rows are dropped before their end.
+struct AbortOnDrop(Arc<Run>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.stop.cancel();
+        if self.0.tasks.iter().all(Watched::is_done) {
+            return;
+        }
+        let run = Arc::clone(&self.0);
+        self.0.options.io.spawn(async move { run.abort().await });
+    }
+}
