@@ -67,7 +67,8 @@ fn main() -> ExitCode {
 }
 
 fn test(steps: &mut Steps, only: Option<Half>, pytest: &[String]) -> anyhow::Result<()> {
-    steps.cargo("build the binary", &["build", "--release", "--locked"])?;
+    let built = ["--package", "waterbear", "--package", "waterbear-loadtest"];
+    steps.cargo("build", &[&["build", "--release", "--locked"][..], &built].concat())?;
     if only != Some(Half::Python) {
         steps.cargo("rust tests", &["test", "--release", "--locked", "--workspace"])?;
     }

@@ -23,6 +23,7 @@ pub fn run(steps: &mut Steps, target: &Path, arguments: &[String]) -> anyhow::Re
     let mut pytest = Command::new(environment.join("bin/python"));
     pytest.args(["-m", "pytest", "tests/python", "-ra", "--color=no"]).args(arguments);
     pytest.env("WATERBEAR_BIN", target.join("release/waterbear"));
+    pytest.env("LOADTEST_BIN", target.join("release/waterbear-loadtest"));
     pytest.env("PYTHONDONTWRITEBYTECODE", "1");
     steps.command(SUITES, &mut pytest)
 }
