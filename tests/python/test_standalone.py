@@ -121,7 +121,7 @@ def test_secrets_are_random_and_long():
 
 
 def test_a_secret_file_is_private_and_never_replaced(tmp_path):
-    path = tmp_path / "new" / "secret"
+    path = tmp_path / "secret"
     assert run("secret", "generate", "--output", path, "--if-absent").returncode == 0
     first = path.read_text()
     assert len(first.strip()) >= 43
