@@ -1,1 +1,172 @@
 //! Runs task attempts and serves their output.
+//!
+//! Layout: [`WorkerService`] puts a worker together and serves it; `task_api` is what other nodes
+//! ask of it, `task` the life of one attempt, `tasks` all of them and their leases.
+
+mod metric;
+mod task;
+mod task_api;
+mod tasks;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use waterbear_engine::Engine;
+use waterbear_exchange::ExchangeMetrics;
+use waterbear_outbound::{Channel, InternalClient, NodeSecurity};
+use waterbear_protocol::membership::NodeInfo;
+use waterbear_protocol::task::TaskStatus;
+use waterbear_serve::Server;
+use waterbear_telemetry::ServiceMetrics;
+
+use metric::TaskMetrics;
+use tasks::Tasks;
+
+/// How much a worker keeps in memory for exchanges, and how many may ask at once.
+#[derive(Debug, Clone, Copy)]
+pub struct WorkerLimits {
+    /// Bytes of pages that each output partition of a task holds before its producer waits.
+    pub output_partition_bytes: usize,
+    /// Bytes of pages that wait in each partition of an exchange source.
+    pub exchange_buffer_bytes: usize,
+    /// Requests for pages that are served at once, those that wait for a page included; more are
+    /// told to come again.
+    pub data_concurrency: usize,
+}
+
+impl Default for WorkerLimits {
+    fn default() -> Self {
+        Self {
+            output_partition_bytes: 4 << 20,
+            exchange_buffer_bytes: 8 << 20,
+            data_concurrency: 4096,
+        }
+    }
+}
+
+/// What a worker is made of.
+#[derive(Debug)]
+pub struct WorkerOptions {
+    /// This node, as it announces itself.
+    pub node: NodeInfo,
+    /// Its identity.
+    pub security: NodeSecurity,
+    /// Where plans run.
+    pub engine: Engine,
+    /// The internal listener; none when the caller serves [`RunningWorker::router`] itself.
+    pub internal_listener: Option<TcpListener>,
+    /// A task whose coordinator has not asked for its status for so long is aborted
+    /// (`task.client.timeout`).
+    pub client_timeout: Duration,
+    /// Memory and concurrency of exchanges.
+    pub limits: WorkerLimits,
+    /// Stops the worker.
+    pub shutdown: CancellationToken,
+}
+
+/// What all tasks of a worker share.
+#[derive(Debug)]
+struct Worker {
+    node: NodeInfo,
+    engine: Engine,
+    exchange: InternalClient,
+    /// The runtime for I/O, on which requests are served and made.
+    io: Handle,
+    client_timeout: Duration,
+    limits: WorkerLimits,
+    exchange_metrics: ExchangeMetrics,
+    tasks: Tasks,
+    shutdown: CancellationToken,
+}
+
+/// Starts workers.
+#[derive(Debug)]
+pub struct WorkerService;
+
+impl WorkerService {
+    /// Starts to serve the task API. Must be called on the runtime for I/O.
+    pub fn start(options: WorkerOptions) -> RunningWorker {
+        let WorkerOptions {
+            node,
+            security,
+            engine,
+            internal_listener,
+            client_timeout,
+            limits,
+            shutdown,
+        } = options;
+        let metrics = ServiceMetrics::new("worker", node.node_id.to_string());
+        let worker = Arc::new(Worker {
+            exchange: security.client(Channel::Exchange),
+            exchange_metrics: ExchangeMetrics::new(&metrics.labels()),
+            tasks: Tasks::new(TaskMetrics::new(&metrics)),
+            io: Handle::current(),
+            node,
+            engine,
+            client_timeout,
+            limits,
+            shutdown: shutdown.clone(),
+        });
+        let router = task_api::router(&worker, &security, &metrics);
+        let leases = tokio::spawn(tasks::watch_leases(Arc::clone(&worker)));
+        let server = internal_listener.map(|listener| match security.acceptor() {
+            Some(acceptor) => {
+                Server::mutual_tls(listener, acceptor, router.clone(), shutdown.clone())
+            }
+            None => Server::plain(listener, router.clone(), shutdown.clone()),
+        });
+        RunningWorker { worker, router, leases, server }
+    }
+}
+
+/// A worker that serves.
+#[derive(Debug)]
+pub struct RunningWorker {
+    worker: Arc<Worker>,
+    router: Router,
+    leases: JoinHandle<()>,
+    server: Option<JoinHandle<()>>,
+}
+
+impl RunningWorker {
+    /// The task API with its stacks.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// How many tasks are not done.
+    pub fn running_tasks(&self) -> usize {
+        self.worker.tasks.running().len()
+    }
+
+    /// The status of each task that is not done.
+    pub fn statuses(&self) -> Vec<TaskStatus> {
+        self.worker.tasks.running().iter().map(|task| task.status()).collect()
+    }
+
+    /// Bytes that tasks hold of the engine's memory.
+    pub fn memory_reserved(&self) -> usize {
+        self.worker.engine.memory_reserved()
+    }
+
+    /// Bytes that tasks may hold together.
+    pub fn memory_limit(&self) -> usize {
+        self.worker.engine.memory_limit()
+    }
+
+    /// Fails what runs, answers who waits, and ends. Takes at most the few seconds that requests
+    /// under way have.
+    pub async fn shutdown(self) {
+        self.worker.shutdown.cancel();
+        // Each ends by the token; a panic in one was reported where it happened.
+        let _ = self.leases.await;
+        if let Some(server) = self.server {
+            let _ = server.await;
+        }
+    }
+}

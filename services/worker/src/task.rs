@@ -1,0 +1,222 @@
+//! The life of one task attempt.
+//!
+//! ```text
+//! preparing ──► running ──► flushing ──► done (finished)
+//!     │            │            │
+//!     └────────────┴────────────┴─────► done (failed or aborted)
+//! ```
+//!
+//! A task *runs* while its plan produces rows, and *flushes* while others still read what it has
+//! produced: the plan and its memory are gone by then. Once it is done only its status is left.
+
+mod inputs;
+mod run;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use waterbear_engine::PreparedTask;
+use waterbear_exchange::OutputBuffer;
+use waterbear_ids::AttemptId;
+use waterbear_protocol::Failure;
+use waterbear_protocol::task::{TaskState, TaskStats, TaskStatus};
+
+pub(crate) use run::run;
+
+/// The version of a status while the task is not done, and from then on.
+const VERSIONS: (u64, u64) = (1, 2);
+
+/// One attempt at a task on this worker.
+#[derive(Debug)]
+pub(crate) struct Task {
+    attempt: AttemptId,
+    created_ms: u64,
+    phase: watch::Sender<Phase>,
+    /// When the coordinator last asked for it.
+    heard: Mutex<Instant>,
+    /// Cancelled when it is done.
+    done: CancellationToken,
+    input_bytes: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Preparing,
+    Running { prepared: Arc<PreparedTask>, output: Arc<OutputBuffer> },
+    Flushing { output: Arc<OutputBuffer>, stats: TaskStats },
+    Done { state: TaskState, failure: Option<Failure>, stats: TaskStats },
+}
+
+/// Where a task's output is.
+pub(crate) enum Output {
+    /// Here it is.
+    Ready(Arc<OutputBuffer>),
+    /// The plan is not ready yet.
+    NotYet,
+    /// The task is done and its output gone.
+    Gone(TaskState, Option<Failure>),
+}
+
+impl Task {
+    pub(crate) fn new(attempt: AttemptId) -> Self {
+        Self {
+            attempt,
+            created_ms: now_ms(),
+            phase: watch::Sender::new(Phase::Preparing),
+            heard: Mutex::new(Instant::now()),
+            done: CancellationToken::new(),
+            input_bytes: Arc::new(AtomicU64::new(0)),
+        }
+    }
+
+    pub(crate) fn attempt(&self) -> &AttemptId {
+        &self.attempt
+    }
+
+    // --- the lease
+
+    /// The coordinator has asked for it: it may live on for the lease.
+    pub(crate) fn renew_lease(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// How long the coordinator has not asked for it.
+    pub(crate) fn silence(&self) -> Duration {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    // --- status
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.phase.borrow().is_done()
+    }
+
+    pub(crate) fn status(&self) -> TaskStatus {
+        let phase = self.phase.borrow();
+        let (version, state, failure) = match &*phase {
+            Phase::Done { state, failure, .. } => (VERSIONS.1, *state, failure.clone()),
+            _ => (VERSIONS.0, TaskState::Running, None),
+        };
+        let stats = self.stats(&phase);
+        TaskStatus { attempt: self.attempt.clone(), version, state, failure, stats }
+    }
+
+    /// The status as soon as it is newer than `version`, or what it is after `max_wait`.
+    pub(crate) async fn status_after(&self, version: u64, max_wait: Duration) -> TaskStatus {
+        let mut phase = self.phase.subscribe();
+        let newer = phase.wait_for(|phase| phase.version() > version);
+        let _ = tokio::time::timeout(max_wait, newer).await;
+        self.status()
+    }
+
+    fn stats(&self, phase: &Phase) -> TaskStats {
+        let mut stats = TaskStats::default();
+        let output = match phase {
+            Phase::Done { stats, .. } => return *stats,
+            Phase::Preparing => None,
+            Phase::Running { prepared, output } => {
+                prepared.add_stats(&mut stats);
+                Some(output)
+            }
+            Phase::Flushing { output, stats: last } => {
+                stats = *last;
+                Some(output)
+            }
+        };
+        stats.created_ms = self.created_ms;
+        stats.exchange_input_bytes = self.input_bytes.load(Ordering::Relaxed);
+        if let Some(output) = output {
+            stats.output_rows = output.rows();
+            stats.output_bytes = output.bytes();
+            stats.memory_bytes += output.buffered_bytes() as u64;
+            stats.peak_memory_bytes = stats.peak_memory_bytes.max(stats.memory_bytes);
+        }
+        stats
+    }
+
+    // --- output
+
+    /// The output, waited for until the plan is ready or the deadline is there.
+    pub(crate) async fn output(&self, deadline: Instant) -> Output {
+        let mut phase = self.phase.subscribe();
+        let prepared = phase.wait_for(|phase| !matches!(phase, Phase::Preparing));
+        let _ = tokio::time::timeout_at(deadline, prepared).await;
+        match &*self.phase.borrow() {
+            Phase::Preparing => Output::NotYet,
+            Phase::Running { output, .. } | Phase::Flushing { output, .. } => {
+                Output::Ready(Arc::clone(output))
+            }
+            Phase::Done { state, failure, .. } => Output::Gone(*state, failure.clone()),
+        }
+    }
+
+    // --- transitions
+
+    /// Preparing → running.
+    fn run(&self, prepared: Arc<PreparedTask>, output: Arc<OutputBuffer>) {
+        self.phase.send_if_modified(|phase| {
+            let preparing = matches!(phase, Phase::Preparing);
+            if preparing {
+                *phase = Phase::Running { prepared, output };
+            }
+            preparing
+        });
+    }
+
+    /// Running → flushing: the plan has given everything and goes.
+    fn flush(&self) {
+        let mut last = None;
+        self.phase.send_if_modified(|phase| {
+            let Phase::Running { prepared, output } = phase else { return false };
+            let (prepared, output) = (Arc::clone(prepared), Arc::clone(output));
+            let mut stats = TaskStats::default();
+            prepared.add_stats(&mut stats);
+            stats.memory_bytes = 0;
+            last = Some(prepared);
+            *phase = Phase::Flushing { output, stats };
+            true
+        });
+        // Not under the lock that status polls wait for.
+        drop(last);
+    }
+
+    /// Any → done; false when it was done before. Drops the output and stops what runs.
+    pub(crate) fn end(&self, state: TaskState, failure: Option<Failure>) -> bool {
+        let mut last = None;
+        let ended = self.phase.send_if_modified(|phase| {
+            if phase.is_done() {
+                return false;
+            }
+            let mut stats = self.stats(phase);
+            stats.memory_bytes = 0;
+            stats.ended_ms = now_ms();
+            last = Some(std::mem::replace(phase, Phase::Done { state, failure, stats }));
+            true
+        });
+        if let Some(Phase::Running { output, .. } | Phase::Flushing { output, .. }) = &last {
+            output.abort();
+        }
+        self.done.cancel();
+        ended
+    }
+}
+
+impl Phase {
+    fn is_done(&self) -> bool {
+        matches!(self, Phase::Done { .. })
+    }
+
+    fn version(&self) -> u64 {
+        if self.is_done() { VERSIONS.1 } else { VERSIONS.0 }
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}

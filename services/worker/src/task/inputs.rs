@@ -1,0 +1,63 @@
+//! Where a task's exchange sources read.
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use waterbear_engine::InputStreams;
+use waterbear_exchange::{ExchangeReader, ReaderOptions};
+use waterbear_outbound::InternalClient;
+use waterbear_protocol::task::{Producer, SourcePartition, TaskInput};
+use waterbear_protocol::{ErrorCode, Failure};
+
+/// The producers of one task, read over the network.
+#[derive(Debug)]
+pub(super) struct RemoteInputs {
+    pub(super) client: InternalClient,
+    pub(super) producers: Vec<Producer>,
+    pub(super) inputs: Vec<TaskInput>,
+    pub(super) options: ReaderOptions,
+}
+
+impl RemoteInputs {
+    fn sources(
+        &self,
+        input: usize,
+        partition: usize,
+    ) -> Result<Vec<(Producer, SourcePartition)>, Failure> {
+        let sources = self.inputs.get(input).and_then(|input| input.partitions.get(partition));
+        let sources = sources.ok_or_else(|| {
+            mismatch(format!("the plan reads partition {partition} of input {input}"))
+        })?;
+        let named = sources.iter().map(|source| {
+            let producer = self.producers.get(source.producer as usize);
+            let producer = producer
+                .ok_or_else(|| mismatch(format!("an input names producer {}", source.producer)))?;
+            Ok((producer.clone(), *source))
+        });
+        named.collect()
+    }
+}
+
+fn mismatch(what: String) -> Failure {
+    let text = format!("{what}, which the task's request does not have");
+    Failure::new(ErrorCode::GENERIC_INTERNAL_ERROR, text)
+}
+
+impl InputStreams for RemoteInputs {
+    fn open(
+        &self,
+        input: usize,
+        partition: usize,
+        schema: SchemaRef,
+    ) -> BoxStream<'static, Result<RecordBatch, Failure>> {
+        match self.sources(input, partition) {
+            Ok(sources) => {
+                ExchangeReader::open(self.client.clone(), sources, schema, &self.options)
+                    .map(|batch| batch.map_err(Failure::from))
+                    .boxed()
+            }
+            Err(failure) => futures::stream::once(async { Err(failure) }).boxed(),
+        }
+    }
+}

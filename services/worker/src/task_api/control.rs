@@ -1,0 +1,104 @@
+//! Create, status, abort.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::Deserialize;
+use waterbear_ids::AttemptId;
+use waterbear_protocol::task::{TaskOutput, TaskRequest, TaskState, TaskStatus};
+
+use super::{ForThisProcess, FromCoordinator};
+use crate::Worker;
+use crate::task;
+
+/// Cursors that one task's output may have.
+const MAX_CURSORS: u64 = 1 << 20;
+
+pub(super) async fn create(
+    State(worker): State<Arc<Worker>>,
+    _: ForThisProcess,
+    _: FromCoordinator,
+    Path(attempt): Path<AttemptId>,
+    body: Bytes,
+) -> Result<Json<TaskStatus>, Response> {
+    if let Some(task) = worker.tasks.task(&attempt) {
+        task.renew_lease();
+        return Ok(Json(task.status()));
+    }
+    if worker.shutdown.is_cancelled() {
+        let text = format!("worker {} is shutting down", worker.node.node_id);
+        return Err((StatusCode::SERVICE_UNAVAILABLE, text).into_response());
+    }
+    // Plans can be large: reading one must not hold up polls.
+    let parsed = worker.engine.runtime().spawn(async move { parse(&body) }).await;
+    let request = match parsed {
+        Ok(Ok(request)) => request,
+        Ok(Err(text)) => return Err((StatusCode::BAD_REQUEST, text).into_response()),
+        Err(_) => return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response()),
+    };
+    let (task, new) = worker.tasks.create(&attempt);
+    task.renew_lease();
+    if new {
+        tracing::debug!(%attempt, "task created");
+        let run = task::run(Arc::clone(&worker), Arc::clone(&task), request);
+        worker.engine.runtime().spawn(run);
+    }
+    Ok(Json(task.status()))
+}
+
+fn parse(body: &[u8]) -> Result<TaskRequest, String> {
+    let request: TaskRequest = serde_json::from_slice(body)
+        .map_err(|error| format!("the body is not a task request: {error}"))?;
+    let TaskOutput { partitions, readers } = request.output;
+    let cursors = u64::from(partitions) * u64::from(readers);
+    if cursors == 0 || cursors > MAX_CURSORS {
+        return Err(format!(
+            "the task request has {partitions} output partitions with {readers} readers each"
+        ));
+    }
+    Ok(request)
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct StatusQuery {
+    #[serde(default)]
+    version: u64,
+    #[serde(default)]
+    max_wait_ms: u64,
+}
+
+pub(super) async fn status(
+    State(worker): State<Arc<Worker>>,
+    _: ForThisProcess,
+    _: FromCoordinator,
+    Path(attempt): Path<AttemptId>,
+    Query(query): Query<StatusQuery>,
+) -> Result<Json<TaskStatus>, Response> {
+    let Some(task) = worker.tasks.task(&attempt) else {
+        let text = format!("there is no task {attempt}");
+        return Err((StatusCode::NOT_FOUND, text).into_response());
+    };
+    task.renew_lease();
+    // A poll that waits must not outlast its own lease.
+    let max_wait = Duration::from_millis(query.max_wait_ms).min(worker.client_timeout / 2);
+    let status = task.status_after(query.version, max_wait).await;
+    task.renew_lease();
+    Ok(Json(status))
+}
+
+/// Aborts the task. One that was never created is done from now on, so that a request to create
+/// it that is still under way comes too late.
+pub(super) async fn abort(
+    State(worker): State<Arc<Worker>>,
+    _: ForThisProcess,
+    Path(attempt): Path<AttemptId>,
+) -> Json<TaskStatus> {
+    let (task, _) = worker.tasks.create(&attempt);
+    worker.tasks.end(&task, TaskState::Aborted, None);
+    Json(task.status())
+}
