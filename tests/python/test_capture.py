@@ -25,7 +25,7 @@ class Capture:
 
     def __init__(self, path, without_port):
         self.path = path
-        command = ["tcpdump", "-i", "lo", "-n", "-U", "-s", "0", "-B", "65536", "-w", str(path)]
+        command = ["tcpdump", "-i", "lo", "-n", "-U", "--immediate-mode", "-s", "0", "-B", "65536", "-w", str(path)]
         command += ["tcp", "and", "not", "port", str(without_port)]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
