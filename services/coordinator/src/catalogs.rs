@@ -1,0 +1,129 @@
+//! The catalogs of this coordinator: what their connectors have, `information_schema` in each of
+//! them, and `system`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::error::DataFusionError;
+use waterbear_connector::{Connector, ConnectorError};
+use waterbear_engine::failure_of;
+use waterbear_protocol::{ErrorCode, Failure};
+
+use crate::system::{SystemConnector, SystemSources, WithInformationSchema};
+
+/// All catalogs by name, lower case. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Catalogs {
+    catalogs: Arc<BTreeMap<String, Arc<dyn Connector>>>,
+}
+
+impl Catalogs {
+    /// The configured catalogs, and `system` over `sources`.
+    pub fn new(configured: BTreeMap<String, Arc<dyn Connector>>, sources: SystemSources) -> Self {
+        let mut connectors: Vec<(String, String)> = configured
+            .iter()
+            .map(|(name, connector)| (name.to_lowercase(), connector.name().to_owned()))
+            .collect();
+        connectors.push(("system".to_owned(), "system".to_owned()));
+        let system: Arc<dyn Connector> = Arc::new(SystemConnector::new(sources, connectors));
+        let catalogs = configured
+            .into_iter()
+            .chain([("system".to_owned(), system)])
+            .map(|(name, connector)| {
+                let name = name.to_lowercase();
+                let connector = WithInformationSchema::new(name.clone(), connector);
+                (name, Arc::new(connector) as Arc<dyn Connector>)
+            })
+            .collect();
+        Self { catalogs: Arc::new(catalogs) }
+    }
+
+    /// The names of all catalogs, in order.
+    pub fn names(&self) -> Vec<String> {
+        self.catalogs.keys().cloned().collect()
+    }
+
+    /// The connector of a catalog, `information_schema` included.
+    pub fn connector(&self, catalog: &str) -> Option<&Arc<dyn Connector>> {
+        self.catalogs.get(catalog)
+    }
+}
+
+/// The failure that a client sees for an error of a connector.
+pub fn connector_failure(error: ConnectorError) -> Failure {
+    match error {
+        ConnectorError::SchemaNotFound { .. } => {
+            Failure::new(ErrorCode::SCHEMA_NOT_FOUND, error.to_string())
+        }
+        ConnectorError::Engine(error) => failure_of(&error),
+        ConnectorError::Unreadable { .. } | ConnectorError::Malformed { .. } => {
+            Failure::new(ErrorCode::GENERIC_INTERNAL_ERROR, error.to_string())
+        }
+    }
+}
+
+impl CatalogProviderList for Catalogs {
+    fn register_catalog(
+        &self,
+        _name: String,
+        _catalog: Arc<dyn CatalogProvider>,
+    ) -> Option<Arc<dyn CatalogProvider>> {
+        // Catalogs come from their files alone.
+        None
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        self.names()
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        let connector = Arc::clone(self.catalogs.get(name)?);
+        Some(Arc::new(Catalog { connector }))
+    }
+}
+
+#[derive(Debug)]
+struct Catalog {
+    connector: Arc<dyn Connector>,
+}
+
+impl CatalogProvider for Catalog {
+    fn schema_names(&self) -> Vec<String> {
+        // Only the connector knows, and it must be waited for.
+        Vec::new()
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        // Whether it exists shows when a table is asked for.
+        Some(Arc::new(Schema { connector: Arc::clone(&self.connector), name: name.to_owned() }))
+    }
+}
+
+#[derive(Debug)]
+struct Schema {
+    connector: Arc<dyn Connector>,
+    name: String,
+}
+
+#[async_trait]
+impl SchemaProvider for Schema {
+    fn table_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        let table = self
+            .connector
+            .table(&self.name, name)
+            .await
+            .map_err(|error| DataFusionError::External(Box::new(connector_failure(error))))?;
+        Ok(table.map(|table| table.provider()))
+    }
+
+    fn table_exist(&self, _name: &str) -> bool {
+        // Never asked for reading; nothing is ever registered here.
+        true
+    }
+}

@@ -1,0 +1,260 @@
+//! Trino's types for Arrow's.
+//!
+//! Unsigned integers become the next larger signed type. `UInt64` becomes bigint: the engine
+//! makes it in ranking functions, which are bigint in Trino; a value beyond bigint fails the query
+//! with NUMERIC_VALUE_OUT_OF_RANGE instead of being shown wrongly. Month-day-nano intervals are
+//! shown as `interval day to second`; one with months in it fails the query.
+
+use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
+use waterbear_protocol::client::{Column, FieldName, NamedType, TypeArgument, TypeSignature};
+use waterbear_protocol::{ErrorCode, Failure};
+
+use crate::query::OutputColumn;
+
+/// A Trino type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrinoType {
+    /// A type without arguments: `bigint`, `date`, …
+    Plain(&'static str),
+    /// `varchar` without a length.
+    Varchar,
+    /// `decimal(precision, scale)`.
+    Decimal(u8, u8),
+    /// `time(precision)`.
+    Time(u8),
+    /// `timestamp(precision)`.
+    Timestamp(u8),
+    /// `timestamp(precision) with time zone`.
+    TimestampWithTimeZone(u8),
+    /// `array(element)`.
+    Array(Box<TrinoType>),
+    /// `map(key, value)`.
+    Map(Box<TrinoType>, Box<TrinoType>),
+    /// `row(name type, …)`.
+    Row(Vec<(String, TrinoType)>),
+}
+
+const fn digits(unit: &TimeUnit) -> u8 {
+    match unit {
+        TimeUnit::Second => 0,
+        TimeUnit::Millisecond => 3,
+        TimeUnit::Microsecond => 6,
+        TimeUnit::Nanosecond => 9,
+    }
+}
+
+impl TrinoType {
+    /// The Trino type of an Arrow type.
+    ///
+    /// # Errors
+    /// NOT_SUPPORTED for types that have none.
+    pub fn of(data_type: &DataType) -> Result<Self, Failure> {
+        let boxed = |inner: &DataType| Ok::<_, Failure>(Box::new(Self::of(inner)?));
+        Ok(match data_type {
+            DataType::Null => Self::Plain("unknown"),
+            DataType::Boolean => Self::Plain("boolean"),
+            DataType::Int8 => Self::Plain("tinyint"),
+            DataType::Int16 | DataType::UInt8 => Self::Plain("smallint"),
+            DataType::Int32 | DataType::UInt16 => Self::Plain("integer"),
+            DataType::Int64 | DataType::UInt32 | DataType::UInt64 => Self::Plain("bigint"),
+            DataType::Float16 | DataType::Float32 => Self::Plain("real"),
+            DataType::Float64 => Self::Plain("double"),
+            DataType::Decimal32(precision, scale)
+            | DataType::Decimal64(precision, scale)
+            | DataType::Decimal128(precision, scale)
+            | DataType::Decimal256(precision, scale) => decimal(*precision, *scale),
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Self::Varchar,
+            DataType::Binary
+            | DataType::LargeBinary
+            | DataType::BinaryView
+            | DataType::FixedSizeBinary(_) => Self::Plain("varbinary"),
+            DataType::Date32 | DataType::Date64 => Self::Plain("date"),
+            DataType::Time32(unit) | DataType::Time64(unit) => Self::Time(digits(unit)),
+            DataType::Timestamp(unit, None) => Self::Timestamp(digits(unit)),
+            DataType::Timestamp(unit, Some(_)) => Self::TimestampWithTimeZone(digits(unit)),
+            DataType::Interval(IntervalUnit::YearMonth) => Self::Plain("interval year to month"),
+            DataType::Interval(_) | DataType::Duration(_) => Self::Plain("interval day to second"),
+            DataType::List(item)
+            | DataType::LargeList(item)
+            | DataType::ListView(item)
+            | DataType::LargeListView(item)
+            | DataType::FixedSizeList(item, _) => Self::Array(boxed(item.data_type())?),
+            DataType::Map(entries, _) => match entries.data_type() {
+                DataType::Struct(fields) if fields.len() == 2 => {
+                    Self::Map(boxed(fields[0].data_type())?, boxed(fields[1].data_type())?)
+                }
+                _ => return Err(unsupported(data_type)),
+            },
+            DataType::Struct(fields) => {
+                let field = |field: &arrow::datatypes::FieldRef| {
+                    Ok((field.name().clone(), Self::of(field.data_type())?))
+                };
+                Self::Row(fields.iter().map(field).collect::<Result<_, Failure>>()?)
+            }
+            DataType::Dictionary(_, values) => Self::of(values)?,
+            DataType::RunEndEncoded(_, values) => Self::of(values.data_type())?,
+            DataType::Union(..) => return Err(unsupported(data_type)),
+        })
+    }
+
+    /// The type as `columns[].type` shows it: `map(K, V)`, `decimal(12, 2)`. Without
+    /// `parametric_datetime`, times lose their precision.
+    pub fn display(&self, parametric_datetime: bool) -> String {
+        self.text(", ", parametric_datetime)
+    }
+
+    /// The type as metadata listings show it: `decimal(12,2)`.
+    pub fn listing(&self) -> String {
+        self.text(",", true)
+    }
+
+    fn text(&self, comma: &str, parametric: bool) -> String {
+        let precise = |base: &str, precision: &u8, rest: &str| match parametric {
+            true => format!("{base}({precision}){rest}"),
+            false => format!("{base}{rest}"),
+        };
+        match self {
+            Self::Plain(name) => (*name).to_owned(),
+            Self::Varchar => "varchar".to_owned(),
+            Self::Decimal(precision, scale) => format!("decimal({precision}{comma}{scale})"),
+            Self::Time(precision) => precise("time", precision, ""),
+            Self::Timestamp(precision) => precise("timestamp", precision, ""),
+            Self::TimestampWithTimeZone(precision) => {
+                precise("timestamp", precision, " with time zone")
+            }
+            Self::Array(item) => format!("array({})", item.text(comma, parametric)),
+            Self::Map(key, value) => {
+                format!("map({}, {})", key.text(comma, parametric), value.text(comma, parametric))
+            }
+            Self::Row(fields) => {
+                let field = |(name, field): &(String, Self)| match name.as_str() {
+                    "" => field.text(comma, parametric),
+                    name => format!("{name} {}", field.text(comma, parametric)),
+                };
+                format!("row({})", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+
+    /// The type as programs read it.
+    pub fn signature(&self, parametric: bool) -> TypeSignature {
+        let long = |value: u8| TypeArgument::Long(i64::from(value));
+        let of = |raw_type: &str, arguments: Vec<TypeArgument>| TypeSignature {
+            raw_type: raw_type.to_owned(),
+            arguments,
+        };
+        let precise = |raw_type: &str, precision: u8| {
+            of(raw_type, if parametric { vec![long(precision)] } else { Vec::new() })
+        };
+        match self {
+            Self::Plain(name) => TypeSignature::plain(*name),
+            Self::Varchar => of("varchar", vec![TypeArgument::Long(i64::from(i32::MAX))]),
+            Self::Decimal(precision, scale) => of("decimal", vec![long(*precision), long(*scale)]),
+            Self::Time(precision) => precise("time", *precision),
+            Self::Timestamp(precision) => precise("timestamp", *precision),
+            Self::TimestampWithTimeZone(precision) => {
+                precise("timestamp with time zone", *precision)
+            }
+            Self::Array(item) => of("array", vec![TypeArgument::Type(item.signature(parametric))]),
+            Self::Map(key, value) => {
+                let argument = |t: &Self| TypeArgument::Type(t.signature(parametric));
+                of("map", vec![argument(key), argument(value)])
+            }
+            Self::Row(fields) => {
+                let field = |(name, field): &(String, Self)| {
+                    TypeArgument::NamedType(NamedType {
+                        field_name: (!name.is_empty()).then(|| FieldName { name: name.clone() }),
+                        type_signature: field.signature(parametric),
+                    })
+                };
+                of("row", fields.iter().map(field).collect())
+            }
+        }
+    }
+}
+
+/// Trino has no negative scales and no precision beyond 38; what exceeds it is shown as it is.
+fn decimal(precision: u8, scale: i8) -> TrinoType {
+    match u8::try_from(scale) {
+        Ok(scale) => TrinoType::Decimal(precision, scale),
+        Err(_) => TrinoType::Decimal(precision.saturating_add(scale.unsigned_abs()), 0),
+    }
+}
+
+fn unsupported(data_type: &DataType) -> Failure {
+    Failure::new(ErrorCode::NOT_SUPPORTED, format!("Unsupported result type: {data_type}"))
+}
+
+/// The columns as the client protocol shows them.
+///
+/// # Errors
+/// NOT_SUPPORTED for types that Trino does not have.
+pub fn columns(columns: &[OutputColumn], parametric: bool) -> Result<Vec<Column>, Failure> {
+    let column = |column: &OutputColumn| {
+        let trino_type = TrinoType::of(&column.data_type)?;
+        Ok(Column {
+            name: column.name.clone(),
+            type_name: trino_type.display(parametric),
+            type_signature: trino_type.signature(parametric),
+        })
+    };
+    columns.iter().map(column).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::{Field, Fields};
+
+    use super::*;
+
+    #[test]
+    fn types_are_shown_as_trino_shows_them() {
+        let field = |name: &str, data_type| Field::new(name, data_type, true);
+        let row: Fields = vec![field("x", DataType::Int64), field("", DataType::Float64)].into();
+        let entries: Fields =
+            vec![field("k", DataType::Utf8), field("v", DataType::Decimal128(5, 2))].into();
+        let map = DataType::Map(Arc::new(field("e", DataType::Struct(entries))), false);
+        let utc = || Some(Arc::from("UTC"));
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        let cases = [
+            (DataType::Null, "unknown", "unknown"),
+            (DataType::UInt8, "smallint", "smallint"),
+            (DataType::UInt64, "bigint", "bigint"),
+            (DataType::Utf8View, "varchar", "varchar"),
+            (dictionary, "varchar", "varchar"),
+            (DataType::Decimal128(12, 2), "decimal(12, 2)", "decimal(12, 2)"),
+            (DataType::Timestamp(TimeUnit::Microsecond, None), "timestamp(6)", "timestamp"),
+            (
+                DataType::Timestamp(TimeUnit::Millisecond, utc()),
+                "timestamp(3) with time zone",
+                "timestamp with time zone",
+            ),
+            (DataType::Time32(TimeUnit::Second), "time(0)", "time"),
+            (
+                DataType::List(Arc::new(field("i", DataType::Int32))),
+                "array(integer)",
+                "array(integer)",
+            ),
+            (map, "map(varchar, decimal(5, 2))", "map(varchar, decimal(5, 2))"),
+            (DataType::Struct(row), "row(x bigint, double)", "row(x bigint, double)"),
+        ];
+        for (arrow, parametric, plain) in cases {
+            let trino = TrinoType::of(&arrow).unwrap();
+            assert_eq!(trino.display(true), parametric);
+            assert_eq!(trino.display(false), plain);
+        }
+        assert_eq!(TrinoType::Decimal(12, 2).listing(), "decimal(12,2)");
+    }
+
+    #[test]
+    fn signatures_follow_the_capability() {
+        let timestamp = TrinoType::Timestamp(3);
+        assert_eq!(timestamp.signature(true).arguments, vec![TypeArgument::Long(3)]);
+        assert_eq!(timestamp.signature(false).arguments, vec![]);
+        let varchar = TrinoType::Varchar.signature(false);
+        assert_eq!(varchar.arguments, vec![TypeArgument::Long(2147483647)]);
+    }
+}

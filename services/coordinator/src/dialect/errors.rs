@@ -1,0 +1,144 @@
+//! The planner's errors as Trino's, with their places in the text.
+
+use arrow::datatypes::DataType;
+use datafusion::common::{Column, SchemaError, Span};
+use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::tokenizer::{Location, Token};
+use waterbear_engine::failure_of;
+use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
+
+use super::lexer::{Lexed, failure_at, place};
+use crate::client_api::types::TrinoType;
+
+/// The failure that the client sees for an error of planning.
+pub(super) fn planning_failure(error: &DataFusionError, lexed: &Lexed) -> Failure {
+    at_span(error, None, lexed)
+}
+
+fn at_span(error: &DataFusionError, span: Option<Span>, lexed: &Lexed) -> Failure {
+    match error {
+        DataFusionError::Context(_, inner) => at_span(inner, span, lexed),
+        DataFusionError::Shared(inner) => at_span(inner, span, lexed),
+        DataFusionError::Diagnostic(diagnostic, inner) => {
+            at_span(inner, diagnostic.span.or(span), lexed)
+        }
+        DataFusionError::Collection(errors) => match errors.first() {
+            Some(first) => at_span(first, span, lexed),
+            None => failure_of(error),
+        },
+        DataFusionError::SchemaError(schema, _) => schema_failure(schema, span, lexed),
+        DataFusionError::Plan(text) => plan_failure(text, span.and_then(start_of), lexed),
+        DataFusionError::NotImplemented(text) => {
+            failure_at(span.and_then(start_of), ErrorCode::NOT_SUPPORTED, first_line(text))
+        }
+        other => failure_of(other),
+    }
+}
+
+fn start_of(span: Span) -> Option<ErrorLocation> {
+    place(Location::new(span.start.line, span.start.column))
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or(text)
+}
+
+/// Where a name stands in the text for the first time.
+fn find(name: &str, lexed: &Lexed) -> Option<ErrorLocation> {
+    let is_it =
+        |token: &Token| matches!(token, Token::Word(word) if word.value.eq_ignore_ascii_case(name));
+    lexed.tokens.iter().find(|token| is_it(&token.token)).and_then(|token| place(token.span.start))
+}
+
+fn place_of(column: &Column, span: Option<Span>, lexed: &Lexed) -> Option<ErrorLocation> {
+    span.or_else(|| column.spans().first()).and_then(start_of).or_else(|| find(&column.name, lexed))
+}
+
+fn schema_failure(error: &SchemaError, span: Option<Span>, lexed: &Lexed) -> Failure {
+    match error {
+        SchemaError::FieldNotFound { field, .. } => {
+            let message = format!("Column '{}' cannot be resolved", field.flat_name());
+            failure_at(place_of(field, span, lexed), ErrorCode::COLUMN_NOT_FOUND, message)
+        }
+        SchemaError::AmbiguousReference { field } => {
+            let message = format!("Column '{}' is ambiguous", field.flat_name());
+            failure_at(place_of(field, span, lexed), ErrorCode::AMBIGUOUS_NAME, message)
+        }
+        SchemaError::DuplicateQualifiedField { qualifier, name } => {
+            let message = format!(
+                "Relation '{qualifier}' is used twice without names that tell its column '{name}' apart"
+            );
+            failure_at(find(qualifier.table(), lexed), ErrorCode::NOT_SUPPORTED, message)
+        }
+        SchemaError::DuplicateUnqualifiedField { name } => {
+            let message = format!("Column '{name}' is ambiguous");
+            failure_at(find(name, lexed), ErrorCode::AMBIGUOUS_NAME, message)
+        }
+    }
+}
+
+/// The planner has most of its errors as text only.
+fn plan_failure(text: &str, at: Option<ErrorLocation>, lexed: &Lexed) -> Failure {
+    let line = first_line(text);
+    if let Some(column) = between(text, "column \"", "\" must appear in the GROUP BY") {
+        let name = column.rsplit('.').next().unwrap_or(column);
+        let message =
+            format!("'{column}' must be an aggregate expression or appear in GROUP BY clause");
+        let at = at.or_else(|| find(name, lexed));
+        return failure_at(at, ErrorCode::EXPRESSION_NOT_AGGREGATE, message);
+    }
+    let operands = between(text, "Cannot coerce arithmetic expression ", " to valid types")
+        .or_else(|| {
+            between(text, "comparison operation ", " ")
+                .and_then(|_| after(line, "comparison operation "))
+        });
+    if let Some(operands) = operands {
+        let message = format!("Cannot apply operator: {}", trino_operands(operands));
+        return failure_at(at, ErrorCode::TYPE_MISMATCH, message);
+    }
+    let known: &[(&str, ErrorCode, Option<&str>)] = &[
+        ("Invalid function '", ErrorCode::FUNCTION_NOT_FOUND, None),
+        ("No function matches", ErrorCode::FUNCTION_NOT_FOUND, None),
+        ("Failed to coerce arguments", ErrorCode::FUNCTION_NOT_FOUND, None),
+        ("different number of columns", ErrorCode::TYPE_MISMATCH, None),
+        ("have the same number of columns", ErrorCode::TYPE_MISMATCH, None),
+        (
+            "not allowed in the WHERE",
+            ErrorCode::EXPRESSION_NOT_SCALAR,
+            Some(
+                "WHERE clause cannot contain aggregations, window functions or grouping operations",
+            ),
+        ),
+        ("specified more than once", ErrorCode::DUPLICATE_NAMED_QUERY, None),
+        (
+            "should only return one column",
+            ErrorCode::NOT_SUPPORTED,
+            Some("Multiple columns returned by subquery are not yet supported"),
+        ),
+        ("non-boolean predicate", ErrorCode::TYPE_MISMATCH, None),
+        ("Cannot infer common", ErrorCode::TYPE_MISMATCH, None),
+        ("coerc", ErrorCode::TYPE_MISMATCH, None),
+        ("Projections require unique expression names", ErrorCode::NOT_SUPPORTED, None),
+    ];
+    match known.iter().find(|(part, _, _)| text.contains(part)) {
+        Some((_, code, message)) => failure_at(at, *code, message.unwrap_or(line)),
+        None => failure_at(at, ErrorCode::GENERIC_USER_ERROR, line),
+    }
+}
+
+fn after<'a>(text: &'a str, start: &str) -> Option<&'a str> {
+    text.split_once(start).map(|(_, rest)| rest)
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    after(text, start)?.split_once(end).map(|(inside, _)| inside)
+}
+
+/// `Utf8 + Int64` as `varchar + bigint`.
+fn trino_operands(operands: &str) -> String {
+    let word = |word: &str| match word.parse::<DataType>().ok().map(|t| TrinoType::of(&t)) {
+        Some(Ok(trino)) => trino.listing(),
+        _ => word.to_owned(),
+    };
+    operands.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}

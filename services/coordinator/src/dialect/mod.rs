@@ -1,0 +1,225 @@
+//! Trino's SQL: which statement a text is, and what it means here.
+//!
+//! Layout: `lexer` divides text into tokens, `metadata` parses SHOW, DESCRIBE and USE and
+//! `show` answers them, `plan` plans queries after `check` has refused what would be answered
+//! wrongly and `rewrite` has put it into the planner's terms; `names` keeps what columns are
+//! called, `errors` gives the planner's errors Trino's names and places, `session` checks
+//! sessions.
+//!
+//! Only queries ever reach the planner: every other statement of its own (COPY, SET, CREATE, …)
+//! is turned away by its first word.
+
+use datafusion::sql::sqlparser::ast::Query;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
+
+mod check;
+mod errors;
+mod lexer;
+mod metadata;
+mod names;
+mod pattern;
+mod plan;
+mod rewrite;
+mod session;
+mod show;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use metadata::{MetadataStatement, QualifiedName};
+pub use pattern::LikePattern;
+pub use plan::{PlannedQuery, plan_query};
+pub use session::check_session;
+pub use show::run_metadata;
+
+use lexer::{Lexed, TrinoDialect, failure_at, lex, mismatched, place};
+use metadata::Cursor;
+
+/// How deep brackets and subqueries may be nested.
+const MAX_NESTING: usize = 100;
+
+/// A statement.
+#[derive(Debug, Clone)]
+pub enum Statement {
+    /// SELECT, VALUES, WITH.
+    Query(ParsedQuery),
+    /// SHOW, DESCRIBE, USE.
+    Metadata(MetadataStatement),
+    /// EXPLAIN.
+    Explain(Explain),
+}
+
+/// A query with the text that its errors point into.
+#[derive(Debug, Clone)]
+pub struct ParsedQuery {
+    query: Box<Query>,
+    lexed: Lexed,
+}
+
+/// EXPLAIN of a statement.
+#[derive(Debug, Clone)]
+pub struct Explain {
+    /// The statement is to be run (EXPLAIN ANALYZE).
+    pub analyze: bool,
+    /// With more detail (EXPLAIN ANALYZE VERBOSE).
+    pub verbose: bool,
+    /// What stands in brackets: `TYPE DISTRIBUTED`, `FORMAT JSON`; upper case.
+    pub options: Vec<String>,
+    /// The statement.
+    pub statement: Box<Statement>,
+}
+
+/// First words of statements that Trino has and that are not supported, or not in all forms.
+const OTHER_STATEMENTS: &[&str] = &[
+    "ALTER",
+    "ANALYZE",
+    "CALL",
+    "COMMENT",
+    "COMMIT",
+    "CREATE",
+    "DEALLOCATE",
+    "DELETE",
+    "DENY",
+    "DESC",
+    "DESCRIBE",
+    "DROP",
+    "EXECUTE",
+    "GRANT",
+    "INSERT",
+    "MERGE",
+    "PREPARE",
+    "REFRESH",
+    "RESET",
+    "REVOKE",
+    "ROLLBACK",
+    "SET",
+    "SHOW",
+    "START",
+    "TRUNCATE",
+    "UPDATE",
+];
+
+/// Those of them whose second word tells more.
+const TWO_WORDS: &[&str] = &[
+    "ALTER", "CREATE", "DESC", "DESCRIBE", "DROP", "EXECUTE", "REFRESH", "RESET", "SET", "SHOW",
+    "START",
+];
+
+/// Parses one statement. A semicolon is no part of it.
+///
+/// # Errors
+/// SYNTAX_ERROR with its place; NOT_SUPPORTED with the statement's name for what Trino has and
+/// Waterbear has not.
+pub fn parse(sql: &str) -> Result<Statement, Failure> {
+    parse_lexed(lex(sql)?)
+}
+
+fn parse_lexed(lexed: Lexed) -> Result<Statement, Failure> {
+    if let Some(statement) = metadata::parse(&lexed)? {
+        return Ok(Statement::Metadata(statement));
+    }
+    let eof = TokenWithSpan::new_eof();
+    let first = lexed.tokens.first().unwrap_or(&eof);
+    let word = |token: &TokenWithSpan| match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => word.value.to_uppercase(),
+        Token::LParen => "(".to_owned(),
+        _ => String::new(),
+    };
+    match word(first).as_str() {
+        "SELECT" | "WITH" | "VALUES" | "TABLE" | "(" => parse_query(lexed).map(Statement::Query),
+        "EXPLAIN" => parse_explain(lexed),
+        name if OTHER_STATEMENTS.contains(&name) => {
+            let replace =
+                |token: &&TokenWithSpan| !matches!(word(token).as_str(), "OR" | "REPLACE");
+            let second = lexed.tokens.iter().skip(1).find(replace).map(word);
+            let name = match second {
+                Some(second) if TWO_WORDS.contains(&name) && !second.is_empty() => {
+                    format!("{name} {second}")
+                }
+                _ => name.to_owned(),
+            };
+            let at = place(first.span.start);
+            let message = format!("{name} is not supported");
+            Err(failure_at(at, ErrorCode::NOT_SUPPORTED, message))
+        }
+        _ => {
+            let expecting = "'DESCRIBE', 'EXPLAIN', 'SELECT', 'SHOW', 'TABLE', 'USE', 'VALUES', 'WITH', <query>";
+            Err(mismatched(first, lexed.end, expecting))
+        }
+    }
+}
+
+fn parse_query(lexed: Lexed) -> Result<ParsedQuery, Failure> {
+    let mut parser = Parser::new(&TrinoDialect)
+        .with_recursion_limit(MAX_NESTING)
+        .with_tokens_with_locations(lexed.tokens.clone());
+    let query = parser.parse_query().map_err(|error| syntax_error(&error, lexed.end))?;
+    let next = parser.peek_token();
+    if next.token != Token::EOF {
+        return Err(mismatched(&next, lexed.end, "<EOF>"));
+    }
+    Ok(ParsedQuery { query, lexed })
+}
+
+fn parse_explain(lexed: Lexed) -> Result<Statement, Failure> {
+    let mut cursor = Cursor::new(&lexed);
+    cursor.take("EXPLAIN");
+    let analyze = cursor.take("ANALYZE");
+    let verbose = analyze && cursor.take("VERBOSE");
+    let mut options = Vec::new();
+    let opens_options = |word: &str| {
+        let next = lexed.tokens.get(cursor.position() + 1).map(|token| &token.token);
+        matches!(next, Some(Token::Word(next)) if next.value.eq_ignore_ascii_case(word))
+    };
+    let mut from = cursor.position();
+    if !analyze && (opens_options("TYPE") || opens_options("FORMAT")) {
+        let close = |token: &TokenWithSpan| token.token == Token::RParen;
+        let Some(end) = lexed.tokens.iter().position(close) else {
+            return Err(mismatched(&TokenWithSpan::new_eof(), lexed.end, "')'"));
+        };
+        let inside = lexed.tokens.get(from + 1..end).unwrap_or_default();
+        for option in inside.split(|token| token.token == Token::Comma) {
+            let words: Vec<String> = option.iter().map(|token| token.token.to_string()).collect();
+            options.push(words.join(" ").to_uppercase());
+        }
+        from = end + 1;
+    }
+    let rest = Lexed { tokens: lexed.tokens.get(from..).unwrap_or_default().to_vec(), ..lexed };
+    let statement = Box::new(parse_lexed(rest)?);
+    Ok(Statement::Explain(Explain { analyze, verbose, options, statement }))
+}
+
+/// sqlparser has the place of an error in the error's text only.
+fn syntax_error(error: &ParserError, end: ErrorLocation) -> Failure {
+    let text = match error {
+        ParserError::RecursionLimitExceeded => {
+            let message = "statement is too large (stack overflow while parsing)";
+            let start = ErrorLocation { line_number: 1, column_number: 1 };
+            return failure_at(Some(start), ErrorCode::SYNTAX_ERROR, message);
+        }
+        ParserError::TokenizerError(text) | ParserError::ParserError(text) => text,
+    };
+    let (text, at) = match text.rsplit_once(" at Line: ") {
+        Some((text, numbers)) => (text, location(numbers)),
+        None => (text.as_str(), None),
+    };
+    let parts = text.strip_prefix("Expected: ").and_then(|text| text.rsplit_once(", found: "));
+    match parts {
+        Some((expected, found)) => {
+            let found = if found == "EOF" { "<EOF>" } else { found };
+            let message = format!("mismatched input '{found}'. Expecting: {expected}");
+            failure_at(at.or(Some(end)), ErrorCode::SYNTAX_ERROR, message)
+        }
+        None => failure_at(at.or(Some(end)), ErrorCode::SYNTAX_ERROR, text),
+    }
+}
+
+/// The place in `7, Column: 12`.
+fn location(numbers: &str) -> Option<ErrorLocation> {
+    let (line, column) = numbers.split_once(", Column: ")?;
+    Some(ErrorLocation {
+        line_number: line.trim().parse().ok()?,
+        column_number: column.trim().parse().ok()?,
+    })
+}

@@ -1,0 +1,209 @@
+//! From a parsed query to a logical plan.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::execution::context::SQLOptions;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::parser::Statement as DFStatement;
+use datafusion::sql::sqlparser::ast::{
+    Expr, ObjectName, Query, Spanned, Statement as SqlStatement, Visit, Visitor,
+};
+use waterbear_engine::failure_of;
+use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
+
+use super::errors::planning_failure;
+use super::lexer::{failure_at, place};
+use super::rewrite::rewrite;
+use super::{ParsedQuery, Statement};
+use crate::query::ClientContext;
+
+/// A query that the planner has understood.
+#[derive(Debug)]
+pub struct PlannedQuery {
+    /// The plan, analysed but not optimised.
+    pub plan: LogicalPlan,
+    /// What the client calls the plan's columns, in their order; names may repeat.
+    pub columns: Vec<String>,
+}
+
+/// Plans a query over the catalogs of `state`, in the client's session.
+///
+/// # Errors
+/// Trino's code and message, with the place in the text where there is one.
+pub async fn plan_query(
+    statement: &Statement,
+    state: &SessionState,
+    context: &ClientContext,
+) -> Result<PlannedQuery, Failure> {
+    let parsed = match statement {
+        Statement::Query(parsed) => parsed,
+        Statement::Explain(_) => {
+            return Err(Failure::new(ErrorCode::NOT_SUPPORTED, "EXPLAIN is not supported yet"));
+        }
+        Statement::Metadata(_) => {
+            let message = "a statement about catalogs cannot be planned";
+            return Err(Failure::new(ErrorCode::GENERIC_INTERNAL_ERROR, message));
+        }
+    };
+    plan_parsed(parsed, state, context).await
+}
+
+async fn plan_parsed(
+    parsed: &ParsedQuery,
+    state: &SessionState,
+    context: &ClientContext,
+) -> Result<PlannedQuery, Failure> {
+    let mut query = parsed.query.clone();
+    let names = rewrite(&mut query, &parsed.lexed.written)?;
+    let mut uses = Uses::default();
+    let _ = query.visit(&mut uses);
+    for table in &uses.tables {
+        table.check(state, context).await?;
+    }
+    for (name, location) in &uses.functions {
+        check_function(name, *location, state)?;
+    }
+    let state = in_session(state, context);
+    let statement = DFStatement::Statement(Box::new(SqlStatement::Query(query)));
+    let failure = |error: DataFusionError| planning_failure(&error, &parsed.lexed);
+    let plan = state.statement_to_plan(statement).await.map_err(failure)?;
+    // Nothing but a query can come here; should that ever break, it must not write.
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false)
+        .verify_plan(&plan)
+        .map_err(failure)?;
+    let plan = state
+        .analyzer()
+        .execute_and_check(plan, state.config_options(), |_, _| {})
+        .map_err(failure)?;
+    let columns = names.shown(plan.schema().fields().iter().map(|field| field.name()));
+    Ok(PlannedQuery { plan, columns })
+}
+
+/// The state with what Trino's language and this session decide.
+fn in_session(state: &SessionState, context: &ClientContext) -> SessionState {
+    let mut state = state.clone();
+    let options = state.config_mut().options_mut();
+    options.sql_parser.parse_float_as_decimal = true;
+    options.sql_parser.default_null_ordering = "nulls_last".to_owned();
+    options.sql_parser.collect_spans = true;
+    options.catalog.information_schema = false;
+    // Without a session catalog every name was checked to have one of its own.
+    options.catalog.default_catalog = context.catalog.clone().unwrap_or_default();
+    options.catalog.default_schema = context.schema.clone().unwrap_or_default();
+    state
+}
+
+/// The tables and functions that a query uses.
+#[derive(Default)]
+struct Uses {
+    /// For each query around this place: the names that its WITH gives.
+    with: Vec<HashSet<String>>,
+    tables: Vec<TableUse>,
+    functions: Vec<(String, Option<ErrorLocation>)>,
+}
+
+struct TableUse {
+    parts: Vec<String>,
+    location: Option<ErrorLocation>,
+}
+
+impl Visitor for Uses {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let tables = query.with.iter().flat_map(|with| &with.cte_tables);
+        self.with.push(tables.map(|cte| cte.alias.name.value.to_lowercase()).collect());
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.with.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
+        let idents = name.0.iter().filter_map(|part| part.as_ident());
+        let parts: Vec<String> = idents.map(|ident| ident.value.to_lowercase()).collect();
+        let is_with = parts.len() == 1 && self.with.iter().any(|names| names.contains(&parts[0]));
+        if !is_with {
+            self.tables.push(TableUse { parts, location: place(name.span().start) });
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Expr::Function(function) = expr {
+            let name = function.name.to_string().replace('"', "").to_lowercase();
+            self.functions.push((name, place(function.name.span().start)));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl TableUse {
+    /// Makes sure that the table is there.
+    async fn check(&self, state: &SessionState, context: &ClientContext) -> Result<(), Failure> {
+        let failure = |code, message: String| failure_at(self.location, code, message);
+        let (catalog, schema, table) = full_name(&self.parts, context)
+            .map_err(|(code, text)| failure(code, text.to_owned()))?;
+        let provider = state.catalog_list().catalog(&catalog).ok_or_else(|| {
+            failure(ErrorCode::CATALOG_NOT_FOUND, format!("Catalog '{catalog}' not found"))
+        })?;
+        let no_schema =
+            || failure(ErrorCode::SCHEMA_NOT_FOUND, format!("Schema '{schema}' does not exist"));
+        let provider = provider.schema(&schema).ok_or_else(no_schema)?;
+        let found = provider.table(&table).await.map_err(|error| {
+            let cause = failure_of(&error);
+            failure_at(self.location, cause.code, cause.message)
+        })?;
+        if found.is_none() {
+            let message = format!("Table '{catalog}.{schema}.{table}' does not exist");
+            return Err(failure(ErrorCode::TABLE_NOT_FOUND, message));
+        }
+        Ok(())
+    }
+}
+
+/// Catalog, schema and table of a name, with what the session adds.
+pub(super) fn full_name(
+    parts: &[String],
+    context: &ClientContext,
+) -> Result<(String, String, String), (ErrorCode, &'static str)> {
+    let catalog = || {
+        let text = "Catalog must be specified when session catalog is not set";
+        context.catalog.clone().ok_or((ErrorCode::MISSING_CATALOG_NAME, text))
+    };
+    let schema = || {
+        let text = "Schema must be specified when session schema is not set";
+        context.schema.clone().ok_or((ErrorCode::MISSING_SCHEMA_NAME, text))
+    };
+    match parts {
+        [table] => Ok((catalog()?, schema()?, table.clone())),
+        [schema, table] => Ok((catalog()?, schema.clone(), table.clone())),
+        [catalog, schema, table] => Ok((catalog.clone(), schema.clone(), table.clone())),
+        _ => Err((ErrorCode::SYNTAX_ERROR, "Too many dots in table name")),
+    }
+}
+
+fn check_function(
+    name: &str,
+    location: Option<ErrorLocation>,
+    state: &SessionState,
+) -> Result<(), Failure> {
+    let known = name == "unnest"
+        || state.scalar_functions().contains_key(name)
+        || state.aggregate_functions().contains_key(name)
+        || state.window_functions().contains_key(name)
+        || state.higher_order_functions().contains_key(name);
+    if known {
+        return Ok(());
+    }
+    let message = format!("Function '{name}' not registered");
+    Err(failure_at(location, ErrorCode::FUNCTION_NOT_FOUND, message))
+}

@@ -1,0 +1,373 @@
+//! Turns Trino's constructs into those of the planner that mean the same.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, Interval, LimitClause, Query,
+    Select, Spanned, TableFactor, TimezoneInfo, TypedString, UnaryOperator, Value, ValueWithSpan,
+    VisitMut, VisitorMut,
+};
+use datafusion::sql::sqlparser::tokenizer::{Location, Span};
+use waterbear_protocol::{ErrorCode, Failure};
+
+use super::check::{self, unsupported};
+use super::lexer::{failure_at, invalid_number, place};
+use super::names::{self, Names};
+use super::pattern::LikePattern;
+
+/// Checks and rewrites a query in place; gives back what its columns are called.
+///
+/// # Errors
+/// What is refused or malformed, with its place.
+pub(super) fn rewrite(
+    query: &mut Query,
+    quoted: &HashMap<Location, String>,
+) -> Result<Names, Failure> {
+    let mut rewriter = Rewriter {
+        quoted,
+        names: Names::default(),
+        queries: Vec::new(),
+        in_expression: false,
+        negative: None,
+    };
+    match query.visit(&mut rewriter) {
+        ControlFlow::Continue(()) => Ok(rewriter.names),
+        ControlFlow::Break(failure) => Err(failure),
+    }
+}
+
+struct Rewriter<'a> {
+    quoted: &'a HashMap<Location, String>,
+    names: Names,
+    /// For each query around this place: whether its columns can be seen by name.
+    queries: Vec<bool>,
+    /// The next query is part of an expression.
+    in_expression: bool,
+    /// The number at this place has a minus in front.
+    negative: Option<Location>,
+}
+
+fn flow(result: Result<(), Failure>) -> ControlFlow<Failure> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(failure) => ControlFlow::Break(failure),
+    }
+}
+
+impl VisitorMut for Rewriter<'_> {
+    type Break = Failure;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Failure> {
+        let in_expression = std::mem::take(&mut self.in_expression);
+        self.queries.push(!in_expression);
+        flow(check::query(query))?;
+        flow(names::check_order_by(query))?;
+        fetch_to_limit(query);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Failure> {
+        self.queries.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Failure> {
+        flow(check::select(select))?;
+        let visible = self.queries.last().copied().unwrap_or(true);
+        self.names.mark(select, visible, self.quoted);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Failure> {
+        flow(check::table_factor(factor))
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Failure> {
+        flow(self.expression(expr))
+    }
+}
+
+/// FETCH FIRST n ROWS ONLY is LIMIT n.
+fn fetch_to_limit(query: &mut Query) {
+    let Some(fetch) = query.fetch.take() else { return };
+    let one = || Expr::Value(Value::Number("1".to_owned(), false).with_empty_span());
+    let rows = fetch.quantity.unwrap_or_else(one);
+    match &mut query.limit_clause {
+        Some(LimitClause::LimitOffset { limit, .. }) => *limit = Some(rows),
+        other => {
+            *other = Some(LimitClause::LimitOffset {
+                limit: Some(rows),
+                offset: None,
+                limit_by: Vec::new(),
+            });
+        }
+    }
+}
+
+impl Rewriter<'_> {
+    fn expression(&mut self, expr: &mut Expr) -> Result<(), Failure> {
+        match expr {
+            Expr::Subquery(_)
+            | Expr::InSubquery { .. }
+            | Expr::Exists { .. }
+            | Expr::AnyOp { .. }
+            | Expr::AllOp { .. } => self.in_expression = true,
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
+                if let Expr::Value(value) = inner.as_ref() {
+                    self.negative = Some(value.span.start);
+                }
+            }
+            Expr::Value(value) => {
+                let negative = self.negative.take() == Some(value.span.start);
+                if let Some(rewritten) = literal(value, negative)? {
+                    *expr = rewritten;
+                }
+            }
+            Expr::Cast { .. } => cast(expr)?,
+            Expr::TypedString(typed) => typed_string(typed)?,
+            Expr::Interval(interval) => check_interval(interval)?,
+            Expr::Like { any, pattern, escape_char, .. } => {
+                if *any {
+                    return Err(unsupported(pattern.as_ref(), "LIKE ANY"));
+                }
+                like(pattern, escape_char)?;
+            }
+            Expr::ILike { pattern, .. } => {
+                return Err(unsupported(pattern.as_ref(), "ILIKE"));
+            }
+            Expr::AtTimeZone { timestamp, .. } => {
+                return Err(unsupported(timestamp.as_ref(), "AT TIME ZONE"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Numbers: an exponent makes a double; what has a point and no exponent is a decimal, which the
+/// planner does by itself; integers must fit a bigint.
+fn literal(value: &ValueWithSpan, negative: bool) -> Result<Option<Expr>, Failure> {
+    match &value.value {
+        Value::Number(text, _) if text.contains(['e', 'E']) => {
+            let text = Value::SingleQuotedString(text.clone());
+            Ok(Some(Expr::Cast {
+                kind: CastKind::Cast,
+                expr: Box::new(Expr::Value(ValueWithSpan { value: text, span: value.span })),
+                data_type: DataType::Double(ExactNumberInfo::None),
+                array: false,
+                format: None,
+            }))
+        }
+        Value::Number(text, _) if text.contains('.') => {
+            let digits = text.trim_start_matches('0').bytes().filter(u8::is_ascii_digit).count();
+            if digits > 38 {
+                let message = format!("Decimal literal out of range: {text}");
+                let at = place(value.span.start);
+                return Err(failure_at(at, ErrorCode::INVALID_LITERAL, message));
+            }
+            Ok(None)
+        }
+        Value::Number(text, _) => {
+            let limit = i64::MAX.unsigned_abs() + u64::from(negative);
+            match text.parse::<u64>() {
+                Ok(number) if number <= limit => Ok(None),
+                _ => Err(invalid_number(place(value.span.start), text)),
+            }
+        }
+        Value::Placeholder(_) => {
+            let message = "Incorrect number of parameters: expected 1 but found 0";
+            let at = place(value.span.start);
+            Err(failure_at(at, ErrorCode::INVALID_PARAMETER_USAGE, message))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// CAST: types by Trino's names and defaults; `varchar(n)` cuts.
+fn cast(expr: &mut Expr) -> Result<(), Failure> {
+    let Expr::Cast { kind, expr: inner, data_type, format, .. } = expr else { return Ok(()) };
+    let at = place(inner.span().start);
+    if matches!(kind, CastKind::DoubleColon | CastKind::SafeCast) || format.is_some() {
+        return Err(unsupported(inner.as_ref(), "This form of CAST"));
+    }
+    let length = match data_type {
+        DataType::Varchar(length) => length.take(),
+        _ => None,
+    };
+    *data_type = trino_type(data_type).map_err(|(code, text)| failure_at(at, code, text))?;
+    let Some(CharacterLength::IntegerLength { length, .. }) = length else { return Ok(()) };
+    let number = |value: u64| {
+        Some(Box::new(Expr::Value(Value::Number(value.to_string(), false).with_empty_span())))
+    };
+    let nothing = Expr::Value(Value::Null.with_empty_span());
+    let whole = std::mem::replace(expr, nothing);
+    *expr = Expr::Substring {
+        expr: Box::new(whole),
+        substring_from: number(1),
+        substring_for: number(length),
+        special: true,
+        shorthand: false,
+    };
+    Ok(())
+}
+
+/// The planner's type for a type that Trino has.
+fn trino_type(data_type: &DataType) -> Result<DataType, (ErrorCode, String)> {
+    let unsupported =
+        || (ErrorCode::NOT_SUPPORTED, format!("Type {} is not supported", lower(data_type)));
+    let plain_zone =
+        |zone: &TimezoneInfo| matches!(zone, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone);
+    match data_type {
+        DataType::Boolean
+        | DataType::TinyInt(None)
+        | DataType::SmallInt(None)
+        | DataType::Int(None)
+        | DataType::Integer(None)
+        | DataType::BigInt(None)
+        | DataType::Real
+        | DataType::Double(ExactNumberInfo::None)
+        | DataType::DoublePrecision
+        | DataType::Varchar(None)
+        | DataType::Date => Ok(data_type.clone()),
+        DataType::Decimal(info) | DataType::Dec(info) | DataType::Numeric(info) => {
+            let (precision, scale) = match info {
+                ExactNumberInfo::None => (38, 0),
+                ExactNumberInfo::Precision(precision) => (*precision, 0),
+                ExactNumberInfo::PrecisionAndScale(precision, scale) => (*precision, *scale),
+            };
+            if !(1..=38).contains(&precision) || scale < 0 || scale.unsigned_abs() > precision {
+                let text = format!("Invalid decimal type: decimal({precision},{scale})");
+                return Err((ErrorCode::TYPE_MISMATCH, text));
+            }
+            Ok(DataType::Decimal(ExactNumberInfo::PrecisionAndScale(precision, scale)))
+        }
+        DataType::Timestamp(precision, zone) if plain_zone(zone) => match precision.unwrap_or(3) {
+            precision @ (0 | 3 | 6 | 9) => {
+                Ok(DataType::Timestamp(Some(precision), TimezoneInfo::None))
+            }
+            _ => Err(unsupported()),
+        },
+        DataType::Timestamp(..)
+        | DataType::Time(..)
+        | DataType::Char(_)
+        | DataType::Character(_)
+        | DataType::Varbinary(_)
+        | DataType::JSON
+        | DataType::Uuid
+        | DataType::Array(_)
+        | DataType::Map(..)
+        | DataType::Interval { .. } => Err(unsupported()),
+        _ => Err((ErrorCode::TYPE_NOT_FOUND, format!("Unknown type: {}", lower(data_type)))),
+    }
+}
+
+fn lower(data_type: &DataType) -> String {
+    data_type.to_string().to_lowercase()
+}
+
+/// `DATE '…'`, `TIMESTAMP '…'`, `DECIMAL '…'`: the text decides the precision.
+fn typed_string(typed: &mut TypedString) -> Result<(), Failure> {
+    let span: Span = typed.value.span;
+    let at = place(span.start);
+    let text = match &typed.value.value {
+        Value::SingleQuotedString(text) => text.trim().to_owned(),
+        _ => return Err(failure_at(at, ErrorCode::SYNTAX_ERROR, "a literal needs a string")),
+    };
+    let fraction = text.rsplit_once('.').map_or("", |(_, fraction)| fraction);
+    match &typed.data_type {
+        DataType::Timestamp(None, TimezoneInfo::None) => {
+            let zone = |c: char| c.is_ascii_alphabetic() && c != 'T' || "+-".contains(c);
+            let zoned = text.get(10..).is_some_and(|time| time.contains(zone));
+            if zoned {
+                let message = "A time zone in a TIMESTAMP literal is not supported";
+                return Err(failure_at(at, ErrorCode::NOT_SUPPORTED, message));
+            }
+            let precision = match fraction.len() {
+                0 => 0,
+                1..=3 => 3,
+                4..=6 => 6,
+                7..=9 => 9,
+                _ => {
+                    let message = "A TIMESTAMP of more than nanoseconds is not supported";
+                    return Err(failure_at(at, ErrorCode::NOT_SUPPORTED, message));
+                }
+            };
+            typed.data_type = DataType::Timestamp(Some(precision), TimezoneInfo::None);
+        }
+        DataType::Decimal(ExactNumberInfo::None) => {
+            let digits = text.bytes().filter(u8::is_ascii_digit).count().max(1);
+            let scale = i64::try_from(fraction.len()).unwrap_or(i64::MAX);
+            let info = ExactNumberInfo::PrecisionAndScale(digits as u64, scale);
+            typed.data_type = trino_type(&DataType::Decimal(info)).map_err(|_| {
+                failure_at(
+                    at,
+                    ErrorCode::INVALID_LITERAL,
+                    format!("'{text}' is not a valid DECIMAL literal"),
+                )
+            })?;
+        }
+        DataType::Date if !is_date(&text) => {
+            let message = format!("'{text}' is not a valid DATE literal");
+            return Err(failure_at(at, ErrorCode::INVALID_LITERAL, message));
+        }
+        other => {
+            typed.data_type =
+                trino_type(other).map_err(|(code, text)| failure_at(at, code, text))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_date(text: &str) -> bool {
+    chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok()
+}
+
+/// An interval is a number in quotes and a unit.
+fn check_interval(interval: &Interval) -> Result<(), Failure> {
+    let node = interval.value.as_ref();
+    let Some(unit) = &interval.leading_field else {
+        return Err(unsupported(node, "INTERVAL without a unit"));
+    };
+    let units = ["YEAR", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND"];
+    if !units.contains(&unit.to_string().as_str()) {
+        return Err(unsupported(node, format!("INTERVAL in {unit}")));
+    }
+    let mut value = node;
+    while let Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } = value {
+        value = expr;
+    }
+    let number = match value {
+        Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) => text.trim(),
+        _ => return Err(unsupported(node, "INTERVAL of an expression")),
+    };
+    let digits = number.strip_prefix(['-', '+']).unwrap_or(number);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        let message = format!("'{number}' is not a valid INTERVAL literal");
+        return Err(failure_at(place(value.span().start), ErrorCode::INVALID_LITERAL, message));
+    }
+    Ok(())
+}
+
+/// LIKE has no escape character unless it names one; the planner's is always the backslash.
+fn like(pattern: &mut Expr, escape: &mut Option<ValueWithSpan>) -> Result<(), Failure> {
+    let escape_text = match escape.as_ref().map(|escape| &escape.value) {
+        None => None,
+        Some(Value::SingleQuotedString(text)) => Some(text.clone()),
+        Some(_) => return Err(unsupported(pattern, "ESCAPE that is not a string")),
+    };
+    match pattern {
+        Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span }) => {
+            let at = place(span.start);
+            let like = LikePattern::new(text, escape_text.as_deref())
+                .map_err(|failure| failure_at(at, failure.code, failure.message))?;
+            *text = like.with_backslashes();
+        }
+        _ if escape_text.is_some() => {
+            return Err(unsupported(pattern, "ESCAPE with a pattern that is not a literal"));
+        }
+        _ => {}
+    }
+    *escape = None;
+    Ok(())
+}
