@@ -1,0 +1,177 @@
+//! The configuration, typed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use waterbear_ids::NodeId;
+
+use crate::{BaseDirectories, DiscoveryUri, MemorySize, Process, Secret};
+
+/// All that a process is told. What is `Option` "unless standalone" is `Some` for each other role.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What it is for.
+    pub process: Process,
+    /// This node.
+    pub node: Node,
+    /// Security between nodes.
+    pub internal: InternalCommunication,
+    /// Listeners.
+    pub http: HttpServer,
+    /// `discovery.uri`; empty on discovery and standalone. All are `https` where
+    /// [`InternalCommunication::https_required`].
+    pub discovery: Vec<DiscoveryUri>,
+    /// Queries.
+    pub query: Query,
+    /// Tasks.
+    pub task: Task,
+    /// Retry policies.
+    pub retry: Retry,
+    /// `exchange-manager.properties`; none where there is no such file.
+    pub exchange_manager: Option<ExchangeManager>,
+    /// The files of `catalog/`, by name; empty on discovery. Without the catalog `system`.
+    pub catalogs: Vec<Catalog>,
+    /// What was accepted without its usual effect, one line each: to be logged at the start.
+    pub warnings: Vec<String>,
+}
+
+/// `node.*`.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// `node.environment`; `standalone` where standalone is told none.
+    pub environment: String,
+    /// `node.id`, if given.
+    pub id: Option<NodeId>,
+    /// `node.internal-address`, if given: host name or IP address.
+    pub internal_address: Option<String>,
+    /// `node.bind-ip`, if given.
+    pub bind_ip: Option<IpAddr>,
+    /// `node.data-dir`, absolute; not yet made. `Some` unless standalone or operator.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// `internal-communication.*`.
+#[derive(Debug, Clone)]
+pub struct InternalCommunication {
+    /// `internal-communication.shared-secret`. `Some` unless standalone.
+    pub shared_secret: Option<Secret>,
+    /// `internal-communication.https.required`.
+    pub https_required: bool,
+    /// `internal-communication.http2.enabled`.
+    pub http2: bool,
+}
+
+/// `http-server.*`.
+#[derive(Debug, Clone)]
+pub struct HttpServer {
+    /// `http-server.http.port`; 0 is any that is free. `Some` unless standalone or operator.
+    pub http_port: Option<u16>,
+    /// `http-server.https.port`, of the internal listener. `Some` on discovery and workers where
+    /// [`InternalCommunication::https_required`]; may be given without.
+    pub https_port: Option<u16>,
+    /// `http-server.process-forwarded`.
+    pub process_forwarded: ProcessForwarded,
+}
+
+/// What happens to requests with `X-Forwarded-*` headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProcessForwarded {
+    /// They are refused.
+    Reject,
+    /// They are believed.
+    Accept,
+    /// The headers are ignored.
+    Ignore,
+}
+
+/// `query.*`.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// `query.client.timeout`.
+    pub client_timeout: Duration,
+    /// `query.max-memory-per-node`, if given: a worker's memory pool.
+    pub max_memory_per_node: Option<MemorySize>,
+}
+
+/// `task.*`.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// `task.max-worker-threads`, if given; at least 1.
+    pub max_worker_threads: Option<usize>,
+    /// `task.concurrency`, if given; at least 1.
+    pub concurrency: Option<usize>,
+    /// `task.client.timeout`.
+    pub client_timeout: Duration,
+}
+
+/// A retry policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RetryPolicy {
+    /// A failure fails the query.
+    None,
+    /// The query runs again.
+    Query,
+    /// The task runs again.
+    Task,
+}
+
+impl RetryPolicy {
+    /// The name, as in properties.
+    pub const fn name(self) -> &'static str {
+        match self {
+            RetryPolicy::None => "NONE",
+            RetryPolicy::Query => "QUERY",
+            RetryPolicy::Task => "TASK",
+        }
+    }
+
+    /// Reads a name, in any case.
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [RetryPolicy::None, RetryPolicy::Query, RetryPolicy::Task];
+        all.into_iter().find(|policy| policy.name().eq_ignore_ascii_case(text))
+    }
+}
+
+/// `retry-policy*`.
+#[derive(Debug, Clone)]
+pub struct Retry {
+    /// `retry-policy`: only [`RetryPolicy::None`] so far.
+    pub policy: RetryPolicy,
+    /// `retry-policy.allowed`, in order, each once.
+    pub allowed: Vec<RetryPolicy>,
+}
+
+/// `exchange-manager.properties`: read and checked.
+#[derive(Debug, Clone)]
+pub struct ExchangeManager {
+    /// `exchange.base-directories`.
+    pub base_directories: BaseDirectories,
+}
+
+/// One file of `catalog/`.
+#[derive(Clone)]
+pub struct Catalog {
+    /// The catalog's name, of `[a-z0-9_-]`.
+    pub name: String,
+    /// `connector.name`, a known one.
+    pub connector_name: String,
+    /// The other honoured properties, expanded and checked.
+    pub properties: BTreeMap<String, String>,
+    /// The file, for messages.
+    pub file: PathBuf,
+}
+
+impl fmt::Debug for Catalog {
+    /// Without values: they may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Catalog")
+            .field("name", &self.name)
+            .field("connector_name", &self.connector_name)
+            .field("properties", &self.properties.keys().collect::<Vec<_>>())
+            .field("file", &self.file)
+            .finish()
+    }
+}
