@@ -183,3 +183,115 @@ pub mod future {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::convert::Infallible;
+
+    use tower::{ServiceBuilder, ServiceExt, service_fn};
+
+    use super::*;
+    use crate::{Audience, SignInternalJwtLayer, Signer};
+
+    const THUMBPRINT: [u8; 32] = [9; 32];
+
+    fn key() -> TokenKey {
+        TokenKey::new(&[1; 32], "k1")
+    }
+
+    fn layer() -> RequireInternalJwtLayer {
+        let requirements = Requirements {
+            environment: "test".into(),
+            role: "worker".into(),
+            allowed_roles: vec!["coordinator".into()],
+            certificate_bound: true,
+        };
+        RequireInternalJwtLayer::new(key(), requirements)
+    }
+
+    fn token() -> String {
+        let caller = Caller {
+            environment: "test".into(),
+            role: "coordinator".into(),
+            node_id: "c-1".into(),
+        };
+        let audience = Audience { environment: "test".into(), role: "worker".into() };
+        Signer::new(key(), caller, Some(THUMBPRINT)).token(&audience).unwrap()
+    }
+
+    /// The response of a service that answers with its caller's id.
+    async fn answer(request: Request<()>) -> Response<String> {
+        let inner = service_fn(|request: Request<()>| async move {
+            let caller: &Caller = request.extensions().get().unwrap();
+            Ok::<_, Infallible>(Response::new(caller.node_id.clone()))
+        });
+        layer().layer(inner).oneshot(request).await.unwrap()
+    }
+
+    fn request(tokens: &[&str], thumbprint: Option<[u8; 32]>) -> Request<()> {
+        let mut request = Request::new(());
+        for token in tokens {
+            request.headers_mut().append(HEADER, token.parse().unwrap());
+        }
+        if let Some(thumbprint) = thumbprint {
+            request.extensions_mut().insert(CertificateThumbprint(thumbprint));
+        }
+        request
+    }
+
+    #[tokio::test]
+    async fn caller_reaches_the_service() {
+        let response = answer(request(&[&token()], Some(THUMBPRINT))).await;
+        assert_eq!((response.status(), response.body().as_str()), (StatusCode::OK, "c-1"));
+    }
+
+    #[tokio::test]
+    async fn refusal_says_why_and_what_time_it_is_here() {
+        let response = answer(request(&[], Some(THUMBPRINT))).await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert!(response.body().contains("X-Trino-Internal-Bearer is missing"));
+        assert_eq!(response.extensions().get(), Some(&Refusal::Missing));
+        let time: u64 = response.headers()[TIME_HEADER].to_str().unwrap().parse().unwrap();
+        assert!(time / 1000 >= unix_seconds() - 5);
+    }
+
+    #[tokio::test]
+    async fn second_token_and_missing_certificate_are_refused() {
+        let token = token();
+        for (tokens, thumbprint, refusal) in [
+            (vec![&*token, &*token], Some(THUMBPRINT), Refusal::Repeated),
+            (vec![&*token], None, Refusal::NoCertificate),
+            (vec![&*token], Some([8; 32]), Refusal::OtherCertificate),
+            (vec![""], Some(THUMBPRINT), Refusal::Malformed("header")),
+        ] {
+            let response = answer(request(&tokens, thumbprint)).await;
+            assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+            assert_eq!(response.extensions().get(), Some(&refusal));
+        }
+    }
+
+    #[tokio::test]
+    async fn client_layer_signs_for_the_audience_and_refuses_to_guess_it() {
+        let caller = Caller {
+            environment: "test".into(),
+            role: "coordinator".into(),
+            node_id: "c-1".into(),
+        };
+        let echo = service_fn(|request: Request<()>| async move {
+            Ok::<_, Infallible>(request.headers()[HEADER].to_str().unwrap().to_owned())
+        });
+        let client = ServiceBuilder::new()
+            .layer(SignInternalJwtLayer::new(Signer::new(key(), caller, Some(THUMBPRINT))))
+            .service(echo);
+        let mut signed = Request::new(());
+        signed
+            .extensions_mut()
+            .insert(Audience { environment: "test".into(), role: "worker".into() });
+        let token = client.clone().oneshot(signed).await.unwrap();
+        let response = answer(request(&[&token], Some(THUMBPRINT))).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let error = client.oneshot(Request::new(())).await.unwrap_err();
+        assert!(error.is::<crate::SignError>(), "{error}");
+    }
+}

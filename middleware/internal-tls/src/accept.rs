@@ -115,3 +115,8 @@ async fn linger(mut stream: TcpStream) {
     };
     let _ = timeout(LINGER, drain).await;
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+#[path = "refusals.rs"]
+mod refusals;

@@ -1,6 +1,6 @@
 //! A stranger's axum service over mutual TLS, and one call to it.
 //!
-//! `cargo run --release -p internal-tls --example stranger`
+//! `cargo run --release -p internal-tls --example mutual_tls_service`
 
 use std::error::Error;
 use std::time::Duration;

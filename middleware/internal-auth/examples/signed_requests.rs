@@ -1,6 +1,6 @@
 //! A stranger's axum service that requires tokens, and a client that signs its requests.
 //!
-//! `cargo run --release -p internal-auth --example stranger`
+//! `cargo run --release -p internal-auth --example signed_requests`
 
 use axum::body::Body;
 use axum::{Extension, Router, routing::get};
