@@ -9,7 +9,7 @@ use crate::{
     tpch::TpchConnector,
 };
 
-/// The values of `connector.name` that [`create`] knows.
+/// The values of `connector.name` that [`create()`] knows.
 const CONNECTORS: [&str; 2] = ["files", "tpch"];
 
 /// Makes the connector of a catalog.

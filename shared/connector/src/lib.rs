@@ -1,12 +1,12 @@
 //! Connectors: where the rows of a catalog come from.
 //!
-//! A catalog is a [`Connector`] that [`create`] makes from the properties of its file. The
+//! A catalog is a [`Connector`] that [`create()`] makes from the properties of its file. The
 //! coordinator asks it for schemas, tables and columns; a table gives a DataFusion
 //! `TableProvider`, and the scans that it plans run on workers.
 //!
 //! # Layout
 //! - [`connector`]: the traits, [`Column`] and [`ConnectorError`]
-//! - [`create`]: a connector from the properties of its catalog file
+//! - [`create()`]: a connector from the properties of its catalog file
 //! - [`scan`]: our own scan nodes on the wire, and their division among tasks
 //! - [`types`]: an Arrow type as Trino writes it
 //! - [`tpch`]: TPC-H tables, generated row by row, never stored

@@ -7,6 +7,7 @@ mod folders;
 mod location;
 mod table;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 use std::{path::PathBuf, sync::Arc};

@@ -9,6 +9,7 @@ mod scan;
 mod schema;
 mod statistics;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 use std::sync::Arc;
