@@ -127,7 +127,7 @@ pub(super) fn select(select: &Select) -> Checked {
 fn select_item(item: &SelectItem) -> Checked {
     match item {
         SelectItem::UnnamedExpr(_) => Ok(()),
-        SelectItem::ExprWithAlias { alias, .. } => identifier(alias),
+        SelectItem::ExprWithAlias { alias, .. } => identifier(alias, item),
         SelectItem::ExprWithAliases { .. } => Err(unsupported(item, "An item with several names")),
         SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => {
             wildcard(item, options)
@@ -146,19 +146,20 @@ fn wildcard(item: &SelectItem, options: &WildcardAdditionalOptions) -> Checked {
 }
 
 /// A string where a name belongs: a file or an alias in another dialect.
-fn identifier(name: &Ident) -> Checked {
+fn identifier(name: &Ident, node: &impl Spanned) -> Checked {
     match name.quote_style {
         None | Some('"') => Ok(()),
         Some(_) => {
             let message = format!("mismatched input '{name}'. Expecting: <identifier>");
-            Err(failure_at(place(name.span.start), ErrorCode::SYNTAX_ERROR, message))
+            let at = place(name.span.start).or_else(|| place(node.span().start));
+            Err(failure_at(at, ErrorCode::SYNTAX_ERROR, message))
         }
     }
 }
 
 fn object_name(name: &ObjectName) -> Checked {
     name.0.iter().try_for_each(|part| match part.as_ident() {
-        Some(ident) => identifier(ident),
+        Some(ident) => identifier(ident, name),
         None => Err(unsupported(name, "A function as a name")),
     })
 }
@@ -245,8 +246,8 @@ pub(super) fn table_factor(factor: &TableFactor) -> Checked {
             refuse(alias.at.is_some(), factor, "AT after a table's name")?;
             let typed = alias.columns.iter().any(|column| column.data_type.is_some());
             refuse(typed, factor, "A type after a column's name")?;
-            identifier(&alias.name)?;
-            alias.columns.iter().try_for_each(|column| identifier(&column.name))
+            identifier(&alias.name, factor)?;
+            alias.columns.iter().try_for_each(|column| identifier(&column.name, factor))
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr,
+    Expr, Function, FunctionArguments, Ident, OrderByKind, Query, Select, SelectItem, SetExpr,
 };
 use datafusion::sql::sqlparser::tokenizer::Location;
 use waterbear_protocol::{ErrorCode, Failure};
@@ -40,6 +40,10 @@ impl Names {
                     None if position == 0 => continue,
                     None => (String::new(), None),
                 },
+                SelectItem::ExprWithAlias { alias, .. } if alias.value.contains(MARK) => {
+                    // Marked before: the outermost SELECT is, so that its names come first.
+                    continue;
+                }
                 SelectItem::ExprWithAlias { alias, .. } => {
                     (alias.value.to_lowercase(), Some(alias.clone()))
                 }
@@ -48,10 +52,13 @@ impl Names {
             let repeated = !seen.insert(name.clone());
             let unnamed = name.is_empty();
             let internal =
-                if repeated || unnamed { format!("{name}{MARK}{position}") } else { name };
-            if let Some(alias) = alias {
-                let written = quoted.get(&alias.span.start).unwrap_or(&alias.value);
-                self.written.entry(internal.clone()).or_insert_with(|| written.clone());
+                if repeated || unnamed { format!("{name}{MARK}{position}") } else { name.clone() };
+            let written = match &alias {
+                Some(alias) => quoted.get(&alias.span.start).unwrap_or(&alias.value).clone(),
+                None => name,
+            };
+            if !written.is_empty() {
+                self.written.entry(internal.clone()).or_insert(written);
             }
             if repeated || unnamed {
                 rename(item, internal);
@@ -81,7 +88,55 @@ fn column_name(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Identifier(name) => Some(name.value.to_lowercase()),
         Expr::CompoundIdentifier(parts) => parts.last().map(|name| name.value.to_lowercase()),
+        Expr::Function(function) => {
+            column_that_looks_like_a_function(function).map(|name| name.value.to_lowercase())
+        }
         _ => None,
+    }
+}
+
+/// sqlparser takes the names of some columns (`user` of `system.runtime.queries`) for functions
+/// without brackets, which in Trino they are not.
+pub(super) fn column_that_looks_like_a_function(function: &Function) -> Option<&Ident> {
+    let [name] = function.name.0.as_slice() else { return None };
+    let name = name.as_ident()?;
+    let is_column = function.args == FunctionArguments::None
+        && ["user", "session_user"].iter().any(|column| name.value.eq_ignore_ascii_case(column));
+    is_column.then_some(name)
+}
+
+/// The SELECT that gives a query's columns their names.
+pub(super) fn naming_select(body: &mut SetExpr) -> Option<&mut Select> {
+    match body {
+        SetExpr::Select(select) => Some(select),
+        SetExpr::Query(query) => naming_select(&mut query.body),
+        SetExpr::SetOperation { left, .. } => naming_select(left),
+        _ => None,
+    }
+}
+
+/// After DISTINCT only what was selected can be sorted by: a marked expression goes by its mark.
+pub(super) fn order_by_marks(query: &mut Query) {
+    let (SetExpr::Select(select), Some(order)) = (query.body.as_ref(), &mut query.order_by) else {
+        return;
+    };
+    let OrderByKind::Expressions(order) = &mut order.kind else { return };
+    if select.distinct.is_none() {
+        return;
+    }
+    for item in order {
+        let text = item.expr.to_string();
+        let selected = select.projection.iter().find_map(|selected| match selected {
+            SelectItem::ExprWithAlias { expr, alias }
+                if alias.value.contains(MARK) && expr.to_string() == text =>
+            {
+                Some(alias.clone())
+            }
+            _ => None,
+        });
+        if let Some(alias) = selected {
+            item.expr = Expr::Identifier(alias);
+        }
     }
 }
 

@@ -31,6 +31,9 @@ pub(super) fn rewrite(
         in_expression: false,
         negative: None,
     };
+    if let Some(select) = names::naming_select(&mut query.body) {
+        rewriter.names.mark(select, true, quoted);
+    }
     match query.visit(&mut rewriter) {
         ControlFlow::Continue(()) => Ok(rewriter.names),
         ControlFlow::Break(failure) => Err(failure),
@@ -67,8 +70,9 @@ impl VisitorMut for Rewriter<'_> {
         ControlFlow::Continue(())
     }
 
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Failure> {
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Failure> {
         self.queries.pop();
+        names::order_by_marks(query);
         ControlFlow::Continue(())
     }
 
@@ -122,6 +126,11 @@ impl Rewriter<'_> {
                 let negative = self.negative.take() == Some(value.span.start);
                 if let Some(rewritten) = literal(value, negative)? {
                     *expr = rewritten;
+                }
+            }
+            Expr::Function(function) => {
+                if let Some(name) = names::column_that_looks_like_a_function(function) {
+                    *expr = Expr::Identifier(name.clone());
                 }
             }
             Expr::Cast { .. } => cast(expr)?,
