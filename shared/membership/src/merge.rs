@@ -248,7 +248,7 @@ mod tests {
             let mut merge = Merge::new(2, BUILD);
             merge.answered(0, says(std::slice::from_ref(first)));
             merge.answered(1, says(std::slice::from_ref(second)));
-            assert_eq!(merge.view().nodes, [draining.clone()]);
+            assert_eq!(merge.view().nodes, std::slice::from_ref(&draining));
         }
     }
 }
