@@ -120,7 +120,8 @@ impl WorkerService {
             }
             None => Server::plain(listener, router.clone(), shutdown.clone()),
         });
-        RunningWorker { worker, router, leases, server }
+        let parts = std::iter::once(leases).chain(server).collect();
+        RunningWorker { worker, router, parts }
     }
 }
 
@@ -129,8 +130,8 @@ impl WorkerService {
 pub struct RunningWorker {
     worker: Arc<Worker>,
     router: Router,
-    leases: JoinHandle<()>,
-    server: Option<JoinHandle<()>>,
+    /// What runs until the shutdown.
+    parts: Vec<JoinHandle<()>>,
 }
 
 impl RunningWorker {
@@ -161,12 +162,16 @@ impl RunningWorker {
 
     /// Fails what runs, answers who waits, and ends. Takes at most the few seconds that requests
     /// under way have.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(mut self) {
         self.worker.shutdown.cancel();
-        // Each ends by the token; a panic in one was reported where it happened.
-        let _ = self.leases.await;
-        if let Some(server) = self.server {
-            let _ = server.await;
+        for part in self.take_parts() {
+            // Each ends by the token; a panic in one was reported where it happened.
+            let _ = part.await;
         }
+    }
+
+    /// What runs until the shutdown, for a caller who waits for its end by himself.
+    pub fn take_parts(&mut self) -> Vec<JoinHandle<()>> {
+        std::mem::take(&mut self.parts)
     }
 }

@@ -142,8 +142,8 @@ impl OutputBuffer {
         }
     }
 
-    /// Waits until each partition is finished and acknowledged by all its readers, or closed by
-    /// all of them.
+    /// Waits until each reader of each partition is closed, or has asked for what follows an answer
+    /// that said `complete`.
     pub async fn drained(&self) {
         self.totals.drained.cancelled().await;
     }

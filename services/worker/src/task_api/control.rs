@@ -16,6 +16,8 @@ use super::{ForThisProcess, FromCoordinator};
 use crate::Worker;
 use crate::task;
 
+/// Bytes of a request that is read at once, rather than by a thread for computing.
+const SMALL_REQUEST: usize = 64 << 10;
 /// Cursors that one task's output may have.
 const MAX_CURSORS: u64 = 1 << 20;
 
@@ -34,13 +36,14 @@ pub(super) async fn create(
         let text = format!("worker {} is shutting down", worker.node.node_id);
         return Err((StatusCode::SERVICE_UNAVAILABLE, text).into_response());
     }
-    // Plans can be large: reading one must not hold up polls.
-    let parsed = worker.engine.runtime().spawn(async move { parse(&body) }).await;
-    let request = match parsed {
-        Ok(Ok(request)) => request,
-        Ok(Err(text)) => return Err((StatusCode::BAD_REQUEST, text).into_response()),
-        Err(_) => return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response()),
+    let parsed = if body.len() <= SMALL_REQUEST {
+        parse(&body)
+    } else {
+        // Reading a large plan must not hold up polls.
+        let parsed = worker.engine.runtime().spawn(async move { parse(&body) }).await;
+        parsed.unwrap_or_else(|error| Err(error.to_string()))
     };
+    let request = parsed.map_err(|text| (StatusCode::BAD_REQUEST, text).into_response())?;
     let (task, new) = worker.tasks.create(&attempt);
     task.renew_lease();
     if new {

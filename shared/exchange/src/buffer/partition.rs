@@ -45,6 +45,10 @@ struct State {
 struct Reader {
     token: u64,
     next: u64,
+    /// The last answer said that no page follows.
+    told_complete: bool,
+    /// The reader has shown that it heard so.
+    complete: bool,
     closed: bool,
 }
 
@@ -116,10 +120,7 @@ impl Partition {
 
     /// No page follows.
     pub(super) fn finish(&self) {
-        let mut state = self.lock();
-        state.finished = true;
-        self.release(&mut state);
-        drop(state);
+        self.lock().finished = true;
         self.readers.notify_waiters();
     }
 
@@ -172,6 +173,7 @@ impl Partition {
         }
         if token == next && next > acknowledged {
             cursor.token = token;
+            cursor.complete = cursor.told_complete;
             self.release(&mut state);
         } else if token < acknowledged {
             return Err(ReadError::Acknowledged { token, acknowledged });
@@ -182,10 +184,12 @@ impl Partition {
         if next == token && !state.finished {
             return Ok(None);
         }
+        let pages = state.pages_between(token, next);
         if let Some(cursor) = state.readers.get_mut(reader) {
             cursor.next = next;
+            cursor.told_complete = pages.complete;
         }
-        Ok(Some(state.pages_between(token, next)))
+        Ok(Some(pages))
     }
 
     pub(super) fn close_reader(&self, reader: usize) -> Result<(), ReadError> {
@@ -229,7 +233,9 @@ impl Partition {
         if unwanted {
             self.closed.cancel();
         }
-        let drained = unwanted || (state.finished && keep_from == end);
+        // A reader that has all pages may still wait to hear that they are all: it is through when
+        // it closes, or asks for what follows an answer that said so.
+        let drained = state.readers.iter().all(|reader| reader.closed || reader.complete);
         if drained && !std::mem::replace(&mut state.drained, true) {
             let was_open = self.totals.open.fetch_sub(1, Ordering::AcqRel);
             if was_open == 1 {

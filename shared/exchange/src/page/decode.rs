@@ -13,6 +13,7 @@ use arrow::ipc::reader::RecordBatchDecoder;
 use arrow::ipc::{self, MetadataVersion, root_as_message};
 use arrow::record_batch::RecordBatch;
 
+use super::ALIGNMENT;
 use super::wire_schema::{view_columns, wire_schema};
 
 /// Bytes before the metadata: a marker and the metadata's length.
@@ -108,10 +109,11 @@ impl PageDecoder {
         for buffer in header.buffers().into_iter().flatten() {
             let end = buffer.offset().checked_add(buffer.length());
             let inside = buffer.offset() >= 0
+                && buffer.offset() % ALIGNMENT as i64 == 0
                 && buffer.length() >= 0
                 && end.and_then(|end| usize::try_from(end).ok()).is_some_and(|end| end <= body);
             if !inside {
-                return Err(malformed("a buffer lies outside the body"));
+                return Err(malformed("a buffer lies outside the body, or askew in it"));
             }
         }
         let counts = header.variadicBufferCounts();

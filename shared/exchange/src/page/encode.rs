@@ -169,12 +169,14 @@ impl PageEncoder {
         }
         let parts = bytes.div_ceil(TARGET_PAGE_BYTES);
         let part_rows = rows.div_ceil(parts).clamp(1, rows);
-        for start in (0..rows).step_by(part_rows) {
-            let part = batch.slice(start, part_rows.min(rows - start));
-            let part_bytes = referenced_bytes(&part);
-            // A part that is hardly smaller than the whole shares what it references (or is of a
-            // type whose size is a guess): dividing it further would not help.
-            if part_bytes > 2 * TARGET_PAGE_BYTES && part_bytes < bytes - bytes / 8 {
+        let parts = (0..rows).step_by(part_rows);
+        let parts = parts.map(|start| batch.slice(start, part_rows.min(rows - start)));
+        let parts: Vec<_> = parts.map(|part| (referenced_bytes(&part), part)).collect();
+        // Parts that share what they reference (or whose type's size is a guess) do not get
+        // smaller by dividing them further.
+        let shared = parts.iter().map(|(bytes, _)| bytes).sum::<usize>() > bytes + bytes / 2;
+        for (part_bytes, part) in parts {
+            if part_bytes > 2 * TARGET_PAGE_BYTES && part.num_rows() < rows && !shared {
                 self.encode_in_parts(&part, part_bytes, pages)?;
             } else {
                 pages.push(self.encode(&part, part_bytes)?);

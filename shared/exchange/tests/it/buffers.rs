@@ -129,7 +129,8 @@ async fn broadcast_pages_stay_until_the_last_reader_has_them() {
     assert_eq!(first.bytes[0].as_ptr(), second.bytes[0].as_ptr(), "readers share the bytes");
     assert_eq!(buffer.bytes(), first.bytes[0].len() as u64, "a shared page counts once");
 
-    buffer.read(0, 0, 1, 1, NOW).await.unwrap();
+    // The first asks for what follows, which acknowledges everything; the others close.
+    assert!(buffer.read(0, 0, 1, 1, NOW).await.unwrap().complete);
     buffer.close_reader(0, 1).unwrap();
     assert!(buffer.buffered_bytes() > 0);
     assert!(tokio::time::timeout(Duration::from_millis(20), buffer.drained()).await.is_err());
@@ -166,6 +167,27 @@ async fn tokens_are_exact() {
     writer.finish().await.unwrap();
     let end = buffer.read(0, 0, 4, 1, NOW).await.unwrap();
     assert_eq!((end.bytes.len(), end.next_token, end.complete), (0, 4, true));
+    buffer.close_reader(0, 0).unwrap();
+    buffer.drained().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_has_all_pages_still_hears_that_they_are_all() {
+    let buffer = buffer(1, 1, 1 << 30);
+    let mut writer = buffer.writer(0).unwrap();
+    writer.push(numbers(0, FULL)).await.unwrap();
+    let pages = buffer.read(0, 0, 0, 1, NOW).await.unwrap();
+    assert!(!pages.complete);
+    let waiting = {
+        let buffer = Arc::clone(&buffer);
+        tokio::spawn(async move { buffer.read(0, 0, 1, 1, LONG).await.unwrap() })
+    };
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    writer.finish().await.unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(20), buffer.drained()).await;
+    assert!(early.is_err(), "it is not drained before the reader has heard");
+    assert!(waiting.await.unwrap().complete);
+    buffer.close_reader(0, 0).unwrap();
     buffer.drained().await;
 }
 
