@@ -2,18 +2,22 @@
 
 use std::sync::Arc;
 
-use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, AsArray, OffsetSizeTrait, PrimitiveArray};
 use arrow::compute::cast;
 use arrow::datatypes::*;
 use arrow::record_batch::RecordBatch;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chrono::{DateTime, Offset as _, TimeZone as _};
 use std::fmt::Write as _;
 use waterbear_protocol::{ErrorCode, Failure};
 
 use super::text;
+
+mod temporal;
+#[cfg(test)]
+mod tests;
+
+use temporal::temporal;
 
 /// The text of a page while it grows.
 #[derive(Debug, Default)]
@@ -243,131 +247,6 @@ fn binary(array: &dyn Array) -> Cell<'_> {
     }
 }
 
-/// Dates, times, timestamps and intervals.
-fn temporal<'a>(array: &'a dyn Array, parametric: bool) -> Result<Cell<'a>, Failure> {
-    let ticks = |from: u8| (from, if parametric { from } else { 3 });
-    macro_rules! time {
-        ($type:ty, $digits:literal) => {{
-            let (from, to) = ticks($digits);
-            quoted::<$type>(array, move |value, out| {
-                let ticks = text::rescale(i128::from(value), from, to);
-                text::push_time(out, u64::try_from(ticks).unwrap_or(0), to);
-            })
-        }};
-    }
-    macro_rules! timestamp {
-        ($type:ty, $digits:literal, $zone:expr) => {{
-            let (from, to) = ticks($digits);
-            let zone = Zone::parse($zone.as_deref())?;
-            quoted::<$type>(array, move |value, out| zone.push(out, value, from, to))
-        }};
-    }
-    macro_rules! duration {
-        ($type:ty, $digits:literal) => {
-            quoted::<$type>(array, |value, out| {
-                text::push_day_second(out, text::rescale(i128::from(value), $digits, 3));
-            })
-        };
-    }
-    Ok(match array.data_type() {
-        DataType::Date32 => {
-            quoted::<Date32Type>(array, |days, out| text::push_date(out, i64::from(days)))
-        }
-        DataType::Date64 => quoted::<Date64Type>(array, |millis, out| {
-            text::push_date(out, millis.div_euclid(86_400_000))
-        }),
-        DataType::Time32(TimeUnit::Second) => time!(Time32SecondType, 0),
-        DataType::Time32(_) => time!(Time32MillisecondType, 3),
-        DataType::Time64(TimeUnit::Microsecond) => time!(Time64MicrosecondType, 6),
-        DataType::Time64(_) => time!(Time64NanosecondType, 9),
-        DataType::Timestamp(TimeUnit::Second, zone) => timestamp!(TimestampSecondType, 0, zone),
-        DataType::Timestamp(TimeUnit::Millisecond, zone) => {
-            timestamp!(TimestampMillisecondType, 3, zone)
-        }
-        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
-            timestamp!(TimestampMicrosecondType, 6, zone)
-        }
-        DataType::Timestamp(TimeUnit::Nanosecond, zone) => {
-            timestamp!(TimestampNanosecondType, 9, zone)
-        }
-        DataType::Duration(TimeUnit::Second) => duration!(DurationSecondType, 0),
-        DataType::Duration(TimeUnit::Millisecond) => duration!(DurationMillisecondType, 3),
-        DataType::Duration(TimeUnit::Microsecond) => duration!(DurationMicrosecondType, 6),
-        DataType::Duration(TimeUnit::Nanosecond) => duration!(DurationNanosecondType, 9),
-        DataType::Interval(IntervalUnit::YearMonth) => {
-            quoted::<IntervalYearMonthType>(array, |months, out| text::push_year_month(out, months))
-        }
-        DataType::Interval(IntervalUnit::DayTime) => {
-            quoted::<IntervalDayTimeType>(array, |value, out| {
-                let millis = i128::from(value.days) * 86_400_000 + i128::from(value.milliseconds);
-                text::push_day_second(out, millis);
-            })
-        }
-        DataType::Interval(IntervalUnit::MonthDayNano) => month_day_nano(array),
-        other => return Err(unsupported(other)),
-    })
-}
-
-fn month_day_nano(array: &dyn Array) -> Cell<'_> {
-    let array = array.as_primitive::<IntervalMonthDayNanoType>();
-    Box::new(move |row, rows| {
-        let value = array.value(row);
-        if value.months != 0 {
-            let message = "Intervals of years and months are not supported as results";
-            return Err(Failure::new(ErrorCode::NOT_SUPPORTED, message));
-        }
-        let nanos = i128::from(value.days) * 86_400_000_000_000 + i128::from(value.nanoseconds);
-        rows.text.push('"');
-        text::push_day_second(&mut rows.text, text::rescale(nanos, 9, 3));
-        rows.text.push('"');
-        Ok(())
-    })
-}
-
-/// How a column's time zone shows.
-enum Zone<'a> {
-    None,
-    Utc,
-    Named(Tz, &'a str),
-}
-
-impl<'a> Zone<'a> {
-    fn parse(name: Option<&'a str>) -> Result<Self, Failure> {
-        match name {
-            None => Ok(Self::None),
-            // Trino knows all these as one zone.
-            Some("UTC" | "Z" | "+00:00" | "-00:00" | "+00" | "Etc/UTC") => Ok(Self::Utc),
-            Some(name) => name.parse().map(|zone| Self::Named(zone, name)).map_err(|_| {
-                let message = format!("Time zone not supported: {name}");
-                Failure::new(ErrorCode::NOT_SUPPORTED, message)
-            }),
-        }
-    }
-
-    fn push(&self, out: &mut String, value: i64, from: u8, to: u8) {
-        let ticks = text::rescale(i128::from(value), from, to);
-        match self {
-            Self::None => text::push_timestamp(out, ticks, to),
-            Self::Utc => {
-                text::push_timestamp(out, ticks, to);
-                out.push_str(" UTC");
-            }
-            Self::Named(zone, name) => {
-                let unit = 10i128.pow(u32::from(to));
-                let instant = i64::try_from(ticks.div_euclid(unit))
-                    .ok()
-                    .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
-                let offset = instant.map_or(0, |instant| {
-                    zone.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc()
-                });
-                text::push_timestamp(out, ticks + i128::from(offset) * unit, to);
-                out.push(' ');
-                out.push_str(name);
-            }
-        }
-    }
-}
-
 /// Arrays, maps, rows and dictionaries.
 fn nested<'a>(array: &'a dyn Array, parametric: bool) -> Result<Cell<'a>, Failure> {
     Ok(match array.data_type() {
@@ -486,143 +365,4 @@ fn map(array: &dyn Array, parametric: bool) -> Result<Cell<'_>, Failure> {
         rows.text.push('}');
         Ok(())
     }))
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use arrow::array::*;
-    use arrow::buffer::OffsetBuffer;
-
-    use super::*;
-
-    /// The JSON of a one-column batch.
-    fn json(column: impl Array + 'static, parametric: bool) -> String {
-        let column: ArrayRef = Arc::new(column);
-        let batch = RecordBatch::try_from_iter_with_nullable([("c", column, true)]).unwrap();
-        let mut rows = Rows::default();
-        append_rows(&batch, 0, usize::MAX, parametric, &mut rows).unwrap();
-        rows.text
-    }
-
-    #[test]
-    fn every_type_is_written_as_trino_writes_it() {
-        let cases = [
-            (json(NullArray::new(1), true), "[null]"),
-            (json(BooleanArray::from(vec![Some(true), None]), true), "[true],[null]"),
-            (
-                json(Int64Array::from(vec![i64::MIN, i64::MAX]), true),
-                "[-9223372036854775808],[9223372036854775807]",
-            ),
-            (json(UInt64Array::from(vec![7]), true), "[7]"),
-            (
-                json(Float64Array::from(vec![1e10, f64::NAN, 0.5]), true),
-                r#"[1.0E10],["NaN"],[0.5]"#,
-            ),
-            (json(Float32Array::from(vec![f32::NEG_INFINITY]), true), r#"["-Infinity"]"#),
-            (
-                json(
-                    Decimal128Array::from(vec![1030, -5]).with_precision_and_scale(12, 2).unwrap(),
-                    true,
-                ),
-                r#"["10.30"],["-0.05"]"#,
-            ),
-            (json(StringArray::from(vec!["a\"b"]), true), r#"["a\"b"]"#),
-            (
-                json(
-                    StringViewArray::from(vec![Some("a view that is longer than twelve"), None]),
-                    true,
-                ),
-                r#"["a view that is longer than twelve"],[null]"#,
-            ),
-            (json(BinaryArray::from(vec![&b"\x00\xff"[..]]), true), r#"["AP8="]"#),
-            (json(Date32Array::from(vec![11_556]), true), r#"["2001-08-22"]"#),
-            (
-                json(TimestampMicrosecondArray::from(vec![1_500_000]), true),
-                r#"["1970-01-01 00:00:01.500000"]"#,
-            ),
-            (
-                json(TimestampMicrosecondArray::from(vec![1_500]), false),
-                r#"["1970-01-01 00:00:00.002"]"#,
-            ),
-            (json(TimestampSecondArray::from(vec![0]), true), r#"["1970-01-01 00:00:00"]"#),
-            (
-                json(TimestampMillisecondArray::from(vec![1]).with_timezone("+00:00"), true),
-                r#"["1970-01-01 00:00:00.001 UTC"]"#,
-            ),
-            (
-                json(TimestampMillisecondArray::from(vec![0]).with_timezone("-08:00"), true),
-                r#"["1969-12-31 16:00:00.000 -08:00"]"#,
-            ),
-            (
-                json(Time64MicrosecondArray::from(vec![3_723_000_004]), true),
-                r#"["01:02:03.000004"]"#,
-            ),
-            (json(IntervalYearMonthArray::from(vec![-14]), true), r#"["-1-2"]"#),
-            (json(DurationMillisecondArray::from(vec![3_723_400]), true), r#"["0 01:02:03.400"]"#),
-            (
-                json(
-                    vec![Some("x"), None, Some("x")]
-                        .into_iter()
-                        .collect::<DictionaryArray<Int8Type>>(),
-                    true,
-                ),
-                r#"["x"],[null],["x"]"#,
-            ),
-        ];
-        for (written, expected) in cases {
-            assert_eq!(written, expected);
-        }
-    }
-
-    #[test]
-    fn nested_values_are_written_as_trino_writes_them() {
-        let list = ListArray::from_iter_primitive::<Int32Type, _, _>([
-            Some(vec![Some(1), None]),
-            None,
-            Some(vec![]),
-        ]);
-        assert_eq!(json(list, true), "[[1,null]],[null],[[]]");
-        let row = StructArray::from(vec![(
-            Arc::new(Field::new("x", DataType::Int32, true)),
-            Arc::new(Int32Array::from(vec![Some(5), None])) as ArrayRef,
-        )]);
-        assert_eq!(json(row, true), "[[5]],[[null]]");
-        let entries = StructArray::from(vec![
-            (
-                Arc::new(Field::new("k", DataType::Float64, false)),
-                Arc::new(Float64Array::from(vec![1.4, 2.0])) as ArrayRef,
-            ),
-            (
-                Arc::new(Field::new("v", DataType::Utf8, true)),
-                Arc::new(StringArray::from(vec![Some("a"), None])) as ArrayRef,
-            ),
-        ]);
-        let field = Arc::new(Field::new("entries", entries.data_type().clone(), false));
-        let offsets = OffsetBuffer::new(vec![0, 2, 2].into());
-        let map = MapArray::new(field, offsets, entries, None, false);
-        assert_eq!(json(map, true), r#"[{"1.4":"a","2.0":null}],[{}]"#);
-    }
-
-    #[test]
-    fn a_page_ends_at_its_limit_and_goes_on_where_it_ended() {
-        let column: ArrayRef = Arc::new(Int32Array::from_iter_values(0..100));
-        let batch = RecordBatch::try_from_iter([("c", column)]).unwrap();
-        let (mut from, mut count) = (0, 0);
-        while from < 100 {
-            let mut rows = Rows::default();
-            from = append_rows(&batch, from, 20, true, &mut rows).unwrap();
-            assert!(rows.text.len() < 30, "{}", rows.text);
-            count += rows.count;
-        }
-        assert_eq!(count, 100);
-    }
-
-    #[test]
-    fn values_that_the_shown_type_cannot_hold_are_errors() {
-        let column: ArrayRef = Arc::new(UInt64Array::from(vec![u64::MAX]));
-        let batch = RecordBatch::try_from_iter([("c", column)]).unwrap();
-        let error = append_rows(&batch, 0, usize::MAX, true, &mut Rows::default()).unwrap_err();
-        assert_eq!(error.code, ErrorCode::NUMERIC_VALUE_OUT_OF_RANGE);
-    }
 }

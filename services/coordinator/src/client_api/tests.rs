@@ -385,22 +385,23 @@ async fn use_sets_the_clients_schema_on_every_answer() {
 
 #[tokio::test]
 async fn bad_requests_are_turned_away() {
+    const USER: (&str, &str) = ("X-Trino-User", "u");
+    type Headers = &'static [(&'static str, &'static str)];
     let client = Client::local();
-    let user = ("X-Trino-User", "u");
-    let cases: &[(&[(&str, &str)], &str, StatusCode)] = &[
+    let cases: [(Headers, &str, StatusCode); 5] = [
         (&[], "SELECT 1", StatusCode::UNAUTHORIZED),
-        (&[user], "", StatusCode::BAD_REQUEST),
-        (&[user], " \n", StatusCode::BAD_REQUEST),
-        (&[user, ("X-Trino-Schema", "s")], "SELECT 1", StatusCode::BAD_REQUEST),
-        (&[user, ("X-Trino-Session", "oops")], "SELECT 1", StatusCode::BAD_REQUEST),
+        (&[USER], "", StatusCode::BAD_REQUEST),
+        (&[USER], " \n", StatusCode::BAD_REQUEST),
+        (&[USER, ("X-Trino-Schema", "s")], "SELECT 1", StatusCode::BAD_REQUEST),
+        (&[USER, ("X-Trino-Session", "oops")], "SELECT 1", StatusCode::BAD_REQUEST),
     ];
     for (headers, body, status) in cases {
         let reply = client.send("POST", "/v1/statement", headers, body).await;
-        assert_eq!(reply.status, *status, "{body:?} {headers:?}");
+        assert_eq!(reply.status, status, "{body:?} {headers:?}");
     }
     let refused = client.send("POST", "/v1/statement", &[], "SELECT 1").await;
     assert_eq!(refused.headers["www-authenticate"], "Basic realm=\"Trino\"");
-    assert_eq!(client.send("HEAD", "/v1/statement", &[user], "").await.status, StatusCode::OK);
+    assert_eq!(client.send("HEAD", "/v1/statement", &[USER], "").await.status, StatusCode::OK);
     let nobody = client.send("HEAD", "/v1/statement", &[], "").await.status;
     assert_eq!(nobody, StatusCode::UNAUTHORIZED);
     let bytes = Request::post("/v1/statement")

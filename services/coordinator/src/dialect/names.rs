@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArguments, Ident, OrderByKind, Query, Select, SelectItem, SetExpr,
+    Values,
 };
 use datafusion::sql::sqlparser::tokenizer::Location;
 use waterbear_protocol::{ErrorCode, Failure};
@@ -66,6 +67,14 @@ impl Names {
         }
     }
 
+    /// The columns of VALUES have no names; the planner calls them `column1`, `column2`.
+    pub fn of_values(&mut self, values: &Values) {
+        let count = values.rows.first().map_or(0, |row| row.content.len());
+        for position in 0..count {
+            self.written.insert(format!("column{}", position + 1), format!("_col{position}"));
+        }
+    }
+
     /// The names that the client sees, for the names of a plan's columns.
     pub fn shown<'a>(&self, names: impl Iterator<Item = &'a String>) -> Vec<String> {
         names.enumerate().map(|(position, name)| self.one(position, name)).collect()
@@ -105,13 +114,12 @@ pub(super) fn column_that_looks_like_a_function(function: &Function) -> Option<&
     is_column.then_some(name)
 }
 
-/// The SELECT that gives a query's columns their names.
-pub(super) fn naming_select(body: &mut SetExpr) -> Option<&mut Select> {
+/// The SELECT or VALUES that gives a query's columns their names.
+pub(super) fn naming_part(body: &mut SetExpr) -> &mut SetExpr {
     match body {
-        SetExpr::Select(select) => Some(select),
-        SetExpr::Query(query) => naming_select(&mut query.body),
-        SetExpr::SetOperation { left, .. } => naming_select(left),
-        _ => None,
+        SetExpr::Query(query) => naming_part(&mut query.body),
+        SetExpr::SetOperation { left, .. } => naming_part(left),
+        other => other,
     }
 }
 

@@ -11,11 +11,12 @@ use datafusion::sql::parser::Statement as DFStatement;
 use datafusion::sql::sqlparser::ast::{
     Expr, ObjectName, Query, Spanned, Statement as SqlStatement, Visit, Visitor,
 };
+use datafusion::sql::sqlparser::tokenizer::Token;
 use waterbear_engine::failure_of;
 use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
 
 use super::errors::planning_failure;
-use super::lexer::{failure_at, place};
+use super::lexer::{Lexed, failure_at, place};
 use super::rewrite::rewrite;
 use super::{ParsedQuery, Statement};
 use crate::query::ClientContext;
@@ -57,7 +58,8 @@ async fn plan_parsed(
     context: &ClientContext,
 ) -> Result<PlannedQuery, Failure> {
     let mut query = parsed.query.clone();
-    let names = rewrite(&mut query, &parsed.lexed.written)?;
+    let names = rewrite(&mut query, &parsed.lexed.written)
+        .map_err(|failure| located(failure, &parsed.lexed))?;
     let mut uses = Uses::default();
     let _ = query.visit(&mut uses);
     for table in &uses.tables {
@@ -83,6 +85,20 @@ async fn plan_parsed(
         .map_err(failure)?;
     let columns = names.shown(plan.schema().fields().iter().map(|field| field.name()));
     Ok(PlannedQuery { plan, columns })
+}
+
+/// Names in single quotes have no place in the tree: the first such text is to blame.
+fn located(failure: Failure, lexed: &Lexed) -> Failure {
+    let blamed = lexed.tokens.iter().find(|token| {
+        matches!(token.token, Token::SingleQuotedString(_))
+            && failure.message.contains(&token.token.to_string())
+    });
+    match blamed {
+        Some(token) if failure.location.is_none() => {
+            failure_at(place(token.span.start), failure.code, failure.message)
+        }
+        _ => failure,
+    }
 }
 
 /// The state with what Trino's language and this session decide.

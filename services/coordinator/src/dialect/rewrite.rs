@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, Interval, LimitClause, Query,
-    Select, Spanned, TableFactor, TimezoneInfo, TypedString, UnaryOperator, Value, ValueWithSpan,
-    VisitMut, VisitorMut,
+    Select, SetExpr, Spanned, TableFactor, TimezoneInfo, TypedString, UnaryOperator, Value,
+    ValueWithSpan, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 use waterbear_protocol::{ErrorCode, Failure};
@@ -31,8 +31,11 @@ pub(super) fn rewrite(
         in_expression: false,
         negative: None,
     };
-    if let Some(select) = names::naming_select(&mut query.body) {
-        rewriter.names.mark(select, true, quoted);
+    names::check_order_by(query)?;
+    match names::naming_part(&mut query.body) {
+        SetExpr::Select(select) => rewriter.names.mark(select, true, quoted),
+        SetExpr::Values(values) => rewriter.names.of_values(values),
+        _ => {}
     }
     match query.visit(&mut rewriter) {
         ControlFlow::Continue(()) => Ok(rewriter.names),

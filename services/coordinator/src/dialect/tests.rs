@@ -444,7 +444,11 @@ async fn errors_have_trinos_codes_and_places() {
     for (sql, code, message) in cases {
         let (found, text) = failure(sql).await;
         if !text.contains(message) || found != *code {
-            differences.check(sql, format!("{} {text}", found.name()), &format!("{} {message}", code.name()));
+            differences.check(
+                sql,
+                format!("{} {text}", found.name()),
+                &format!("{} {message}", code.name()),
+            );
         }
     }
     differences.assert_none();
