@@ -20,7 +20,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::classify::{ServerErrorsAsFailures, SharedClassifier};
 use tower_http::compression::CompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::trace::{DefaultOnResponse, TraceLayer};
+use tower_http::trace::{DefaultOnResponse, MakeSpan, TraceLayer};
 use tracing::{Level, Span};
 use waterbear_telemetry::{LogLimit, ServiceMetrics, variant_name};
 
@@ -110,27 +110,30 @@ where
 fn refusals_logged() -> impl Fn(Response) -> Response + Clone {
     let limit = Arc::new(LogLimit::per_minute());
     move |response| {
-        if let Some(refusal) = response.extensions().get::<internal_auth::Refusal>() {
-            if let Some(held_back) = limit.admit(&variant_name(refusal), Instant::now()) {
-                tracing::warn!(reason = %refusal, held_back, "internal request refused");
-            }
+        if let Some(refusal) = response.extensions().get::<internal_auth::Refusal>()
+            && let Some(held_back) = limit.admit(&variant_name(refusal), Instant::now())
+        {
+            tracing::warn!(reason = %refusal, held_back, "internal request refused");
         }
         response
     }
 }
 
-/// One span for each request, from its head to the end of its answer's body.
-fn span_layer() -> TraceLayer<
+/// What makes spans and does nothing but that.
+type SpanLayer = TraceLayer<
     SharedClassifier<ServerErrorsAsFailures>,
-    fn(&http::Request<Body>) -> Span,
+    RequestSpan,
     (),
     DefaultOnResponse,
     (),
     (),
     (),
-> {
+>;
+
+/// One span for each request, from its head to the end of its answer's body.
+fn span_layer() -> SpanLayer {
     TraceLayer::new_for_http()
-        .make_span_with(request_span as fn(&http::Request<Body>) -> Span)
+        .make_span_with(RequestSpan)
         .on_request(())
         .on_response(DefaultOnResponse::new().level(Level::DEBUG))
         .on_body_chunk(())
@@ -138,8 +141,14 @@ fn span_layer() -> TraceLayer<
         .on_failure(())
 }
 
-fn request_span(request: &http::Request<Body>) -> Span {
-    tracing::info_span!("request", method = %request.method(), path = shown(request.uri().path()))
+#[derive(Clone)]
+struct RequestSpan;
+
+impl<B> MakeSpan<B> for RequestSpan {
+    fn make_span(&mut self, request: &http::Request<B>) -> Span {
+        let path = shown(request.uri().path());
+        tracing::info_span!("request", method = %request.method(), path)
+    }
 }
 
 /// The path as far as a log may show it: what follows the query's id in the client API is the
@@ -163,4 +172,17 @@ fn named(routes: Router) -> Router {
     }
     // route_layer panics on a router without routes, which has nothing to name.
     if routes.has_routes() { routes.route_layer(from_fn(name)) } else { routes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_show_the_query_but_not_the_secret_of_its_uri() {
+        let path = "/v1/statement/executing/20260101_000000_00000_abcde/y0123/7";
+        assert_eq!(shown(path), "/v1/statement/executing/20260101_000000_00000_abcde");
+        assert_eq!(shown("/v1/task/q.0.0.0/status"), "/v1/task/q.0.0.0/status");
+        assert_eq!(shown("/"), "/");
+    }
 }
