@@ -1,3 +1,128 @@
 //! Client API, planner, scheduler and the life of a query.
+//!
+//! Layout: [`client_api`] speaks with clients; [`query`] is one query's life, its
+//! [`query::runner`] the order of things; [`dialect`] is Trino's SQL; [`catalogs`] and [`system`]
+//! are what can be queried; [`planner`] cuts plans into fragments; [`scheduler`] runs them as
+//! tasks on workers. [`Coordinator`] puts them together.
 
+pub mod catalogs;
+pub mod client_api;
+pub mod dialect;
+pub mod planner;
 pub mod query;
+pub mod scheduler;
+pub mod system;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::runtime::Handle;
+use waterbear_connector::Connector;
+use waterbear_engine::Engine;
+use waterbear_exchange::ExchangeMetrics;
+use waterbear_membership::Membership;
+use waterbear_outbound::{Channel, NodeSecurity};
+use waterbear_protocol::membership::NodeInfo;
+use waterbear_serve::stacks;
+use waterbear_telemetry::ServiceMetrics;
+
+use crate::catalogs::Catalogs;
+use crate::client_api::ClientApiOptions;
+use crate::query::handle::QueryRegistry;
+use crate::query::runner::{Runner, RunnerOptions};
+use crate::scheduler::RunOptions;
+use crate::system::SystemSources;
+
+/// Requests of clients that are served at once; more are told to come again.
+const CLIENT_CONCURRENCY: usize = 2048;
+/// Bytes of a request's body; a statement's own limit (`query.max-length`) is lower.
+const CLIENT_BODY_LIMIT: usize = 16 << 20;
+
+/// What a coordinator is made of.
+pub struct CoordinatorOptions {
+    /// This node.
+    pub node: NodeInfo,
+    /// Its identity.
+    pub security: NodeSecurity,
+    /// The cluster.
+    pub membership: Membership,
+    /// Runs the last stage of queries.
+    pub engine: Engine,
+    /// The configured catalogs, by name.
+    pub catalogs: BTreeMap<String, Arc<dyn Connector>>,
+    /// How queries are cut.
+    pub runner: RunnerOptions,
+    /// How long a worker may be silent before it counts as lost.
+    pub lease: Duration,
+    /// `query.client.timeout`.
+    pub client_timeout: Duration,
+    /// Believe `X-Forwarded-*` headers.
+    pub process_forwarded: bool,
+}
+
+/// The coordinator's parts, wired.
+pub struct Coordinator {
+    registry: Arc<QueryRegistry>,
+    routes: Router,
+}
+
+impl Coordinator {
+    /// Wires the parts. Must be called on the runtime for I/O.
+    pub fn new(options: CoordinatorOptions) -> Self {
+        let registry = Arc::new(QueryRegistry::new());
+        let nodes = nodes_source(options.node.clone(), options.membership.clone());
+        let sources = SystemSources { registry: Arc::clone(&registry), nodes };
+        let catalogs = Arc::new(Catalogs::new(options.catalogs, sources));
+        let metrics = ServiceMetrics::new(options.node.role.name(), options.node.node_id.as_str());
+        let run = RunOptions {
+            engine: options.engine.clone(),
+            control: options.security.client(Channel::Control),
+            exchange: options.security.client(Channel::Exchange),
+            io: Handle::current(),
+            exchange_metrics: ExchangeMetrics::new(&metrics.labels()),
+            lease: options.lease,
+        };
+        let runner = Runner::new(catalogs, options.membership, options.runner, run);
+        let api = ClientApiOptions {
+            client_timeout: options.client_timeout,
+            process_forwarded: options.process_forwarded,
+            https: false,
+            runtime: options.engine.runtime().clone(),
+        };
+        let routes = client_api::routes(Arc::clone(&registry), Arc::new(runner), api);
+        let routes = stacks::client(routes, &metrics, CLIENT_CONCURRENCY, CLIENT_BODY_LIMIT);
+        Self { registry, routes }
+    }
+
+    /// The client API behind its stack.
+    pub fn routes(&self) -> Router {
+        self.routes.clone()
+    }
+
+    /// What this coordinator's query ids end with.
+    pub fn start_id(&self) -> &str {
+        self.registry.start_id()
+    }
+
+    /// Queries that are not done.
+    pub fn running_queries(&self) -> usize {
+        self.registry.all().iter().filter(|query| !query.state().is_done()).count()
+    }
+}
+
+/// The cluster as `system.runtime.nodes` shows it: this node is in it even before a discovery
+/// lists it.
+fn nodes_source(
+    own: NodeInfo,
+    membership: Membership,
+) -> Arc<dyn Fn() -> Vec<NodeInfo> + Send + Sync> {
+    Arc::new(move || {
+        let mut nodes = membership.view().nodes.clone();
+        if !nodes.iter().any(|node| node.node_id == own.node_id) {
+            nodes.push(own.clone());
+        }
+        nodes
+    })
+}

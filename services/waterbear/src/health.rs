@@ -8,7 +8,7 @@ use clap::Args;
 use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 
-use crate::sql::http::HttpClient;
+use crate::sql::request::HttpClient;
 
 /// Health checks are themselves given a few seconds.
 const TIMEOUT: Duration = Duration::from_secs(3);

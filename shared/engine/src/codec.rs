@@ -31,11 +31,8 @@ const MAX_PARTITIONS: u32 = 1 << 16;
 /// `NotImplemented` with the operator's name for what cannot travel.
 pub fn encode_plan(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<u8>> {
     let converter = DeduplicatingProtoConverter {};
-    let bytes = physical_plan_to_bytes_with_proto_converter(
-        Arc::clone(plan),
-        &PlanCodec,
-        &converter,
-    )?;
+    let bytes =
+        physical_plan_to_bytes_with_proto_converter(Arc::clone(plan), &PlanCodec, &converter)?;
     Ok(bytes.into())
 }
 

@@ -107,8 +107,10 @@ impl Engine {
             .enable_all()
             .build()
             .map_err(|source| EngineError::Threads { threads, source })?;
-        make_private_folder(&options.spill_dir)
-            .map_err(|source| EngineError::SpillFolder { path: options.spill_dir.clone(), source })?;
+        make_private_folder(&options.spill_dir).map_err(|source| EngineError::SpillFolder {
+            path: options.spill_dir.clone(),
+            source,
+        })?;
         let disk = DiskManagerBuilder::default()
             .with_mode(DiskManagerMode::Directories(vec![options.spill_dir]));
         let environment = RuntimeEnvBuilder::new()
@@ -166,7 +168,10 @@ impl Engine {
         let (context, memory) = self.task_context(attempt, session, inputs)?;
         let plan = decode_plan(plan, &context).map_err(|error| {
             let failure = failure_of(&error);
-            Failure::new(failure.code, format!("the task's plan cannot be read: {}", failure.message))
+            Failure::new(
+                failure.code,
+                format!("the task's plan cannot be read: {}", failure.message),
+            )
         })?;
         Ok(PreparedTask::new(plan, context, memory))
     }

@@ -45,9 +45,7 @@ impl PreparedTask {
     /// # Errors
     /// When an operator cannot start.
     pub fn execute(&self, partition: usize) -> Result<SendableRecordBatchStream, Failure> {
-        self.plan
-            .execute(partition, Arc::clone(&self.context))
-            .map_err(|error| failure_of(&error))
+        self.plan.execute(partition, Arc::clone(&self.context)).map_err(|error| failure_of(&error))
     }
 
     /// Fills in what the plan's operators and the memory pool have counted so far.

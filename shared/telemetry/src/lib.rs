@@ -9,5 +9,5 @@ pub mod logging;
 pub mod metric;
 
 pub use log_limit::{LogLimit, variant_name};
-pub use logging::init_logging;
+pub use logging::{init_logging, init_quiet_logging};
 pub use metric::{MetricsHandle, ServiceMetrics, install_metrics};

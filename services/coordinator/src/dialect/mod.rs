@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
 
 mod check;
+mod decimals;
 mod errors;
 mod lexer;
 mod metadata;
@@ -27,6 +28,7 @@ mod show;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use decimals::TrinoDecimals;
 pub use metadata::{MetadataStatement, QualifiedName};
 pub use pattern::LikePattern;
 pub use plan::{PlannedQuery, plan_query};

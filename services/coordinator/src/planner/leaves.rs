@@ -38,7 +38,9 @@ pub(super) fn scale_up(
 ) -> Option<Result<ScaleUpLeafNodeEventResponse>> {
     let variants = scan::split(event.plan, event.task_count)?;
     let leaf = DistributedLeafExec::try_new(Arc::clone(event.plan), variants);
-    Some(leaf.map(|leaf| {
-        ScaleUpLeafNodeEventResponse::new(Arc::new(leaf) as Arc<dyn ExecutionPlan>)
-    }))
+    Some(
+        leaf.map(
+            |leaf| ScaleUpLeafNodeEventResponse::new(Arc::new(leaf) as Arc<dyn ExecutionPlan>),
+        ),
+    )
 }

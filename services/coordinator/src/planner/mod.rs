@@ -5,8 +5,8 @@
 //! that cannot be cut runs whole, in one task: slower is allowed, wrong is not.
 
 pub mod fragment;
-pub mod lower;
 mod leaves;
+pub mod lower;
 
 use std::sync::Arc;
 
@@ -54,15 +54,18 @@ pub async fn plan(
         }
     }
     let whole = whole_state(base, options);
-    let physical =
-        whole.create_physical_plan(logical).await.map_err(|error| failure_of(&error))?;
+    let physical = whole.create_physical_plan(logical).await.map_err(|error| failure_of(&error))?;
     lower::lower(&physical)
         .map_err(|reason| Failure::new(ErrorCode::NOT_SUPPORTED, reason.to_string()))
 }
 
 /// Settings of planning that hold whether or not the plan is cut.
 fn planning_config(base: &SessionState, options: CutOptions) -> SessionConfig {
-    base.config().clone().with_target_partitions(options.partitions.max(2))
+    base.config()
+        .clone()
+        .with_target_partitions(options.partitions.max(2))
+        // Or else building the state puts an empty default catalog into the shared list.
+        .with_create_default_catalog_and_schema(false)
 }
 
 fn whole_state(base: &SessionState, options: CutOptions) -> SessionState {
@@ -97,9 +100,8 @@ impl WorkerResolver for WorkerCount {
     fn get_urls(&self) -> datafusion::error::Result<Vec<url::Url>> {
         (0..self.0)
             .map(|number| {
-                url::Url::parse(&format!("https://worker-{number}.invalid")).map_err(|error| {
-                    datafusion::error::DataFusionError::External(Box::new(error))
-                })
+                url::Url::parse(&format!("https://worker-{number}.invalid"))
+                    .map_err(|error| datafusion::error::DataFusionError::External(Box::new(error)))
             })
             .collect()
     }

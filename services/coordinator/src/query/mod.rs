@@ -10,6 +10,7 @@ use futures::stream::BoxStream;
 use waterbear_protocol::Failure;
 
 pub mod handle;
+pub mod runner;
 
 pub use handle::QueryHandle;
 

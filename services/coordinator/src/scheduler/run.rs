@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use waterbear_engine::{Engine, InputStreams, PreparedTask, encode_plan, failure_of};
-use waterbear_exchange::{ExchangeReader, ReaderLimits};
+use waterbear_exchange::{ExchangeMetrics, ExchangeReader, ReaderOptions};
 use waterbear_ids::{AttemptId, QueryId};
 use waterbear_outbound::InternalClient;
 use waterbear_protocol::membership::NodeInfo;
@@ -33,8 +33,13 @@ use crate::query::QueryHandle;
 /// a broken producer before the coordinator has heard why it broke.
 const CAUSE_WAIT: Duration = Duration::from_millis(500);
 
+/// Bytes of pages that may wait in each partition of the root's input.
+const ROOT_BUFFER: usize = 8 << 20;
+/// How long a producer may hold a request that it has no page for.
+const PAGE_WAIT: Duration = Duration::from_secs(1);
+
 /// What a run needs of its coordinator.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct RunOptions {
     /// Runs the root when it reads no table.
     pub engine: Engine,
@@ -44,8 +49,26 @@ pub struct RunOptions {
     pub exchange: InternalClient,
     /// The runtime on which requests run.
     pub io: Handle,
+    /// Counts what the coordinator reads of exchanges.
+    pub exchange_metrics: ExchangeMetrics,
     /// How long a worker may be silent before it counts as lost.
     pub lease: Duration,
+}
+
+impl RunOptions {
+    /// Reads producers' pages; requests run on the I/O runtime whoever polls the rows.
+    fn read(&self, sources: Vec<(Producer, SourcePartition)>, schema: SchemaRef) -> RowStream {
+        let options = ReaderOptions {
+            runtime: self.io.clone(),
+            buffer_bytes: ROOT_BUFFER,
+            max_wait: PAGE_WAIT,
+            input_bytes: Arc::default(),
+            metrics: self.exchange_metrics.clone(),
+        };
+        ExchangeReader::open(self.exchange.clone(), sources, schema, &options)
+            .map(|batch| batch.map_err(Failure::from))
+            .boxed()
+    }
 }
 
 /// The rows of a running query.
@@ -107,8 +130,7 @@ fn place(query: &QueryId, fragments: &[Fragment], workers: &[NodeInfo]) -> Vec<V
             let tasks = fragment.tasks.len() as u32;
             (0..tasks)
                 .map(|task| {
-                    let worker =
-                        worker_of_task(query, fragment.stage, task, tasks, workers.len());
+                    let worker = worker_of_task(query, fragment.stage, task, tasks, workers.len());
                     Producer {
                         attempt: query.stage(fragment.stage).task(task).attempt(0),
                         node: workers[worker].clone(),
@@ -129,8 +151,8 @@ fn task_requests(
     let fragment = &plan.fragments[index];
     (0..fragment.tasks.len() as u32)
         .map(|task| {
-            let bytes = encode_plan(&fragment.tasks[task as usize])
-                .map_err(|error| failure_of(&error))?;
+            let bytes =
+                encode_plan(&fragment.tasks[task as usize]).map_err(|error| failure_of(&error))?;
             let (producers, inputs) = inputs_of(fragment, task, placed);
             Ok(TaskRequest {
                 plan: bytes,
@@ -155,9 +177,8 @@ fn inputs_of(
     for input in &fragment.inputs {
         let first = producers.len() as u32;
         producers.extend(placed[input.producer].iter().cloned());
-        let partitions = (0..input.partitions)
-            .map(|partition| input.sources(task, partition, first))
-            .collect();
+        let partitions =
+            (0..input.partitions).map(|partition| input.sources(task, partition, first)).collect();
         inputs.push(TaskInput { partitions });
     }
     (producers, inputs)
@@ -223,12 +244,7 @@ impl Run {
         session: &TaskSession,
     ) -> Result<(SchemaRef, RowStream), Failure> {
         let (producers, inputs) = inputs_of(root, 0, placed);
-        let inputs = RemoteInputs {
-            producers,
-            inputs,
-            client: self.options.exchange.clone(),
-            io: self.options.io.clone(),
-        };
+        let inputs = RemoteInputs { producers, inputs, options: self.options.clone() };
         let attempt = self.root_attempt(root);
         let plan = Arc::clone(&root.tasks[0]);
         let engine = &self.options.engine;
@@ -244,14 +260,8 @@ impl Run {
             .flat_map(|task| (0..root.partitions).map(move |partition| (task.clone(), partition)))
             .map(|(task, partition)| (task, SourcePartition { producer: 0, partition, reader: 0 }))
             .collect();
-        let _guard = self.options.io.enter();
-        let rows = ExchangeReader::open(
-            self.options.exchange.clone(),
-            sources,
-            Arc::clone(&schema),
-            ReaderLimits::default(),
-        );
-        (schema, rows.map(|batch| batch.map_err(Failure::from)).boxed())
+        let rows = self.options.read(sources, Arc::clone(&schema));
+        (schema, rows)
     }
 
     fn root_attempt(&self, root: &Fragment) -> AttemptId {
@@ -315,8 +325,7 @@ fn run_on_cpu(engine: &Engine, task: Arc<PreparedTask>) -> RowStream {
 struct RemoteInputs {
     producers: Vec<Producer>,
     inputs: Vec<TaskInput>,
-    client: InternalClient,
-    io: Handle,
+    options: RunOptions,
 }
 
 impl InputStreams for RemoteInputs {
@@ -329,10 +338,7 @@ impl InputStreams for RemoteInputs {
             .iter()
             .map(|source| (self.producers[source.producer as usize].clone(), *source))
             .collect();
-        let _guard = self.io.enter();
-        ExchangeReader::open(self.client.clone(), sources, schema, ReaderLimits::default())
-            .map(|batch| batch.map_err(Failure::from))
-            .boxed()
+        self.options.read(sources, schema)
     }
 }
 

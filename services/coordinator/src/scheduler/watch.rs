@@ -111,7 +111,14 @@ impl Watched {
     pub(super) async fn abort(&self, client: &InternalClient) {
         let path = self.path();
         let aborted: Result<TaskStatus, _> = client
-            .json::<(), _>(&self.peer(), Method::DELETE, &path, self.headers(), None, REQUEST_TIMEOUT)
+            .json::<(), _>(
+                &self.peer(),
+                Method::DELETE,
+                &path,
+                self.headers(),
+                None,
+                REQUEST_TIMEOUT,
+            )
             .await;
         match aborted {
             Ok(status) => self.keep(status),

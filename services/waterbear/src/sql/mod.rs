@@ -1,13 +1,13 @@
 //! `waterbear sql`: sends SQL to a coordinator and prints the rows, with the flags of Trino's CLI.
 //!
 //! Layout: this file has the flags and runs statement after statement; [`statements`] splits a
-//! text into statements, [`http`] makes requests, [`protocol`] follows one statement through
+//! text into statements, [`request`] makes requests, [`protocol`] follows one statement through
 //! Trino's client protocol, [`session`] is what statements change for those after them,
 //! [`output`] prints rows.
 
-pub(crate) mod http;
 mod output;
 mod protocol;
+pub(crate) mod request;
 mod session;
 mod statements;
 

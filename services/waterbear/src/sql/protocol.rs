@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 use waterbear_protocol::client::{Column, QueryError};
 
-use super::http::{Answer, HttpClient};
+use super::request::{Answer, HttpClient};
 use super::session::Session;
 
 /// Time for one answer: the server holds a request for a second, large pages take longer.

@@ -1,0 +1,202 @@
+//! Runs statements: parse, plan, cut, schedule.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use datafusion::execution::SessionState;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::optimizer::Analyzer;
+use datafusion::prelude::SessionConfig;
+use waterbear_membership::Membership;
+use waterbear_protocol::membership::NodeInfo;
+use waterbear_protocol::task::TaskSession;
+use waterbear_protocol::{ErrorCode, Failure};
+
+use super::handle::QueryState;
+use super::{Output, OutputColumn, QueryHandle, StatementRunner};
+use crate::catalogs::Catalogs;
+use crate::dialect::{self, Statement, TrinoDecimals};
+use crate::planner::{self, CutOptions, StagePlan};
+use crate::scheduler::{self, RunOptions, placement};
+
+/// How queries are cut and how long they wait for workers.
+#[derive(Debug, Clone)]
+pub struct RunnerOptions {
+    /// Partitions inside a task (`task.concurrency`).
+    pub partitions: usize,
+    /// Bytes of a table that one partition of one task should read.
+    pub bytes_per_partition: usize,
+    /// How long a query that reads tables waits for the first worker
+    /// (`query-manager.required-workers-max-wait`).
+    pub workers_max_wait: Duration,
+}
+
+/// The query engine behind the client API.
+pub struct Runner {
+    catalogs: Arc<Catalogs>,
+    base: SessionState,
+    membership: Membership,
+    options: RunnerOptions,
+    run: RunOptions,
+}
+
+impl Runner {
+    /// An engine over these catalogs, whose tasks run on the members of this cluster.
+    pub fn new(
+        catalogs: Arc<Catalogs>,
+        membership: Membership,
+        options: RunnerOptions,
+        run: RunOptions,
+    ) -> Self {
+        let mut config = SessionConfig::new();
+        let settings = config.options_mut();
+        // TPC-H's and every user's `0.05` is a decimal in Trino.
+        settings.sql_parser.parse_float_as_decimal = true;
+        settings.catalog.information_schema = false;
+        settings.execution.collect_statistics = true;
+        // Before type coercion, which must see the types that the dialect's rule leaves.
+        let mut analysis = Analyzer::default().rules;
+        analysis.insert(0, Arc::new(TrinoDecimals));
+        let base = SessionStateBuilder::new_with_default_features()
+            .with_config(config)
+            .with_analyzer_rules(analysis)
+            .with_runtime_env(run.engine.environment())
+            .with_catalog_list(Arc::clone(&catalogs) as _)
+            .build();
+        Self { catalogs, base, membership, options, run }
+    }
+
+    /// Plans and starts a query.
+    async fn run_query(
+        &self,
+        query: &Arc<QueryHandle>,
+        statement: &Statement,
+    ) -> Result<Output, Failure> {
+        query.set_state(QueryState::Planning);
+        let analysis = Instant::now();
+        let planned = dialect::plan_query(statement, &self.base, query.context()).await?;
+        query.set_analysis_time(analysis.elapsed());
+
+        let planning = Instant::now();
+        let mut workers = self.active_workers();
+        let mut stages = self.cut(&planned.plan, workers.len()).await?;
+        query.set_planning_time(planning.elapsed());
+        if workers.is_empty() && stages.fragments.iter().any(|fragment| fragment.scans) {
+            query.set_state(QueryState::WaitingForResources);
+            workers = self.first_workers().await?;
+            stages = self.cut(&planned.plan, workers.len()).await?;
+        }
+
+        query.set_state(QueryState::Starting);
+        let session = self.task_session(query);
+        let run =
+            scheduler::run::start(Arc::clone(query), stages, session, workers, self.run.clone())
+                .await?;
+        query.set_state(QueryState::Running);
+        let columns = planned
+            .columns
+            .iter()
+            .zip(run.schema.fields())
+            .map(|(name, field)| OutputColumn {
+                name: name.clone(),
+                data_type: field.data_type().clone(),
+            })
+            .collect();
+        Ok(Output {
+            columns,
+            batches: run.batches,
+            update_type: None,
+            set_catalog: None,
+            set_schema: None,
+        })
+    }
+
+    /// Planning is CPU work: it runs where plans run, not where requests are answered.
+    async fn cut(
+        &self,
+        plan: &datafusion::logical_expr::LogicalPlan,
+        workers: usize,
+    ) -> Result<StagePlan, Failure> {
+        let options = CutOptions {
+            workers,
+            partitions: self.options.partitions,
+            bytes_per_partition: self.options.bytes_per_partition,
+        };
+        let (plan, base) = (plan.clone(), self.base.clone());
+        let planning = self
+            .run
+            .engine
+            .runtime()
+            .spawn(async move { planner::plan(&plan, &base, options).await });
+        planning.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "planning stopped");
+            Err(Failure::new(
+                ErrorCode::GENERIC_INTERNAL_ERROR,
+                "planning the query stopped with a panic; the coordinator's log has it",
+            ))
+        })
+    }
+
+    fn active_workers(&self) -> Vec<NodeInfo> {
+        placement::sorted(self.membership.view().active_workers().cloned().collect())
+    }
+
+    async fn first_workers(&self) -> Result<Vec<NodeInfo>, Failure> {
+        let wait = self.options.workers_max_wait;
+        let mut changes = self.membership.clone();
+        let arrived = async {
+            loop {
+                let workers = self.active_workers();
+                if !workers.is_empty() {
+                    return workers;
+                }
+                changes.changed().await;
+            }
+        };
+        tokio::time::timeout(wait, arrived).await.map_err(|_| {
+            Failure::new(
+                ErrorCode::GENERIC_INSUFFICIENT_RESOURCES,
+                format!(
+                    "Insufficient active worker nodes. Waited {:.2}m for at least 1 workers, but \
+                     only 0 workers are active",
+                    wait.as_secs_f64() / 60.0
+                ),
+            )
+        })
+    }
+
+    fn task_session(&self, query: &QueryHandle) -> TaskSession {
+        let started = query.created().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        TaskSession {
+            user: query.context().user.clone(),
+            start_time_ns: i64::try_from(started.as_nanos()).unwrap_or(i64::MAX),
+            settings: vec![(
+                "datafusion.execution.target_partitions".to_owned(),
+                self.options.partitions.max(2).to_string(),
+            )],
+        }
+    }
+}
+
+#[async_trait]
+impl StatementRunner for Runner {
+    async fn run(&self, query: Arc<QueryHandle>) -> Result<Output, Failure> {
+        let cancelled = query.cancellation().clone();
+        let running = async {
+            dialect::check_session(query.context())?;
+            match dialect::parse(query.sql())? {
+                Statement::Metadata(statement) => {
+                    dialect::run_metadata(&statement, &self.catalogs, query.context()).await
+                }
+                statement => self.run_query(&query, &statement).await,
+            }
+        };
+        tokio::select! {
+            output = running => output,
+            () = cancelled.cancelled() => Err(query.failure().unwrap_or_else(|| {
+                Failure::new(ErrorCode::USER_CANCELED, "Query was canceled")
+            })),
+        }
+    }
+}

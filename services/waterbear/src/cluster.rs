@@ -1,0 +1,241 @@
+//! Starts each role on a [`Node`]: what a process of that role runs, and what standalone runs
+//! several of.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use axum::Router;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use waterbear_connector::Connector;
+use waterbear_coordinator::query::runner::RunnerOptions;
+use waterbear_coordinator::{Coordinator, CoordinatorOptions};
+use waterbear_discovery::{DiscoveryOptions, DiscoveryService};
+use waterbear_engine::{Engine, EngineOptions};
+use waterbear_membership::{Announcer, Membership};
+use waterbear_outbound::Channel;
+use waterbear_serve::Server;
+use waterbear_serve::info::{self, NodeStatus};
+use waterbear_worker::{WorkerLimits, WorkerOptions, WorkerService};
+
+use crate::node::Node;
+
+/// Silence after which a node counts as lost, and life of an announcement.
+const LEASE: Duration = Duration::from_secs(3);
+/// Bytes of a table that one partition of one task should read.
+const BYTES_PER_PARTITION: usize = 16 << 20;
+/// How long a query waits for the first worker (Trino's query-manager.required-workers-max-wait).
+const WORKERS_MAX_WAIT: Duration = Duration::from_secs(300);
+
+/// A role that runs.
+pub struct Running {
+    parts: Vec<JoinHandle<()>>,
+    /// Its folder is removed when the role has ended.
+    _node: Arc<Node>,
+}
+
+impl Running {
+    /// Waits until all parts have ended after the shutdown.
+    pub async fn ended(self) {
+        for part in self.parts {
+            // A part's panic was reported where it happened.
+            let _ = part.await;
+        }
+    }
+}
+
+/// What a role that runs plans may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    /// Bytes of its memory pool.
+    pub memory: u64,
+    /// CPU threads.
+    pub threads: usize,
+}
+
+/// Starts the service that knows who is in the cluster.
+pub fn discovery(mut node: Node) -> Result<Running> {
+    let renewal = node.security.start_renewal(node.shutdown.clone());
+    let service = DiscoveryService::start(DiscoveryOptions {
+        node: node.info.clone(),
+        security: node.security.clone(),
+        internal_listener: node.internal.take(),
+        http_listener: node.http_listener()?,
+        lease: LEASE,
+        metrics: node.metrics.clone(),
+        shutdown: node.shutdown.clone(),
+    });
+    let service = tokio::spawn(service.stopped());
+    Ok(Running { parts: vec![service, renewal], _node: Arc::new(node) })
+}
+
+/// How a worker runs its tasks.
+#[derive(Debug, Clone, Copy)]
+pub struct WorkerSettings {
+    /// What it may use.
+    pub share: Share,
+    /// `task.client.timeout`.
+    pub client_timeout: Duration,
+}
+
+/// Starts a service that executes tasks.
+pub fn worker(mut node: Node, settings: WorkerSettings) -> Result<Running> {
+    let engine = engine(&node, settings.share)?;
+    let http = node.http_listener()?;
+    let mut running = WorkerService::start(WorkerOptions {
+        node: node.info.clone(),
+        security: node.security.clone(),
+        engine: engine.clone(),
+        internal_listener: node.internal.take(),
+        client_timeout: settings.client_timeout,
+        limits: WorkerLimits::default(),
+        shutdown: node.shutdown.clone(),
+    });
+    let mut parts = running.take_parts();
+    let router = running.router();
+    let node = Arc::new(node);
+    let facts = Arc::clone(&node);
+    let started = Instant::now();
+    let status = move || NodeStatus {
+        tasks: running.running_tasks(),
+        memory_reserved: running.memory_reserved() as u64,
+        memory_limit: running.memory_limit() as u64,
+        processors: settings.share.threads,
+        ..status_of(&facts, started, None)
+    };
+    let info = info::routes(status, node.metrics.clone());
+    // Without TLS the HTTP port is the internal listener too.
+    let routes =
+        if node.security.acceptor().is_none() { info.fallback_service(router) } else { info };
+    parts.push(node.security.start_renewal(node.shutdown.clone()));
+    parts.push(Server::plain(http, routes, node.shutdown.clone()));
+    parts.push(announce(&node));
+    Ok(Running { parts, _node: node })
+}
+
+/// How a coordinator plans.
+#[derive(Debug, Clone)]
+pub struct CoordinatorSettings {
+    /// What it may use.
+    pub share: Share,
+    /// Partitions inside a task (`task.concurrency`).
+    pub partitions: usize,
+    /// `query.client.timeout`.
+    pub client_timeout: Duration,
+    /// Believe `X-Forwarded-*` headers.
+    pub process_forwarded: bool,
+    /// The configured catalogs.
+    pub catalogs: BTreeMap<String, Arc<dyn Connector>>,
+}
+
+/// Starts the service that clients talk to.
+pub fn coordinator(mut node: Node, settings: CoordinatorSettings) -> Result<Running> {
+    let engine = engine(&node, settings.share)?;
+    let http = node.http_listener()?;
+    let membership = Membership::spawn(
+        node.security.client(Channel::Control),
+        node.discovery.clone(),
+        node.shutdown.clone(),
+    );
+    let coordinator = Coordinator::new(CoordinatorOptions {
+        node: node.info.clone(),
+        security: node.security.clone(),
+        membership,
+        engine: engine.clone(),
+        catalogs: settings.catalogs,
+        runner: RunnerOptions {
+            partitions: settings.partitions,
+            bytes_per_partition: BYTES_PER_PARTITION,
+            workers_max_wait: WORKERS_MAX_WAIT,
+        },
+        lease: LEASE,
+        client_timeout: settings.client_timeout,
+        process_forwarded: settings.process_forwarded,
+    });
+    let routes = coordinator.routes();
+    let node = Arc::new(node);
+    let facts = Arc::clone(&node);
+    let started = Instant::now();
+    let status = move || NodeStatus {
+        tasks: coordinator.running_queries(),
+        memory_reserved: engine.memory_reserved() as u64,
+        memory_limit: engine.memory_limit() as u64,
+        processors: settings.share.threads,
+        ..status_of(&facts, started, Some(coordinator.start_id()))
+    };
+    let info: Router = info::routes(status, node.metrics.clone());
+    let parts = vec![
+        node.security.start_renewal(node.shutdown.clone()),
+        Server::plain(http, info.fallback_service(routes), node.shutdown.clone()),
+        announce(&node),
+    ];
+    Ok(Running { parts, _node: node })
+}
+
+fn announce(node: &Node) -> JoinHandle<()> {
+    // The state does not change before draining exists; the sender lives in the task.
+    let (state, info) = watch::channel(node.info.clone());
+    let announcer = Announcer::spawn(
+        node.security.client(Channel::Control),
+        node.discovery.clone(),
+        info,
+        node.shutdown.clone(),
+    );
+    tokio::spawn(async move {
+        let _ = announcer.await;
+        drop(state);
+    })
+}
+
+fn engine(node: &Node, share: Share) -> Result<Engine> {
+    let options = EngineOptions {
+        name: node.info.role.name().to_owned(),
+        memory_limit: usize::try_from(share.memory).unwrap_or(usize::MAX),
+        threads: share.threads,
+        spill_dir: node.folder.path().join("spill"),
+    };
+    Engine::new(options).context("the query engine does not start")
+}
+
+fn status_of(node: &Node, started: Instant, coordinator_id: Option<&str>) -> NodeStatus {
+    NodeStatus {
+        node_id: node.info.node_id.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        environment: node.info.environment.clone(),
+        role: node.info.role.name(),
+        coordinator_id: coordinator_id.map(str::to_owned),
+        starting: false,
+        uptime: started.elapsed(),
+        state: "ACTIVE",
+        internal_address: node.info.host.clone(),
+        memory_reserved: 0,
+        memory_limit: 0,
+        processors: 0,
+        tasks: 0,
+    }
+}
+
+/// Makes the connectors of the configured catalogs; names all that is wrong with any of them.
+pub fn catalogs(
+    configured: &[(String, String, BTreeMap<String, String>, PathBuf)],
+) -> Result<BTreeMap<String, Arc<dyn Connector>>> {
+    let mut catalogs = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (name, connector, properties, file) in configured {
+        match waterbear_connector::create(name, connector, properties) {
+            Ok(connector) => {
+                catalogs.insert(name.clone(), connector);
+            }
+            Err(found) => {
+                problems.extend(found.iter().map(|what| format!("{}: {what}", file.display())));
+            }
+        }
+    }
+    if !problems.is_empty() {
+        bail!("{}", problems.join("\n"));
+    }
+    Ok(catalogs)
+}
