@@ -168,19 +168,17 @@ impl Partition {
             return Err(ReadError::Closed);
         }
         let (acknowledged, next) = (cursor.token, cursor.next);
-        if token == acknowledged && next > token {
-            return Ok(Some(state.pages_between(token, next)));
-        }
+        let again = token == acknowledged && next > token;
         if token == next && next > acknowledged {
             cursor.token = token;
             cursor.complete = cursor.told_complete;
             self.release(&mut state);
         } else if token < acknowledged {
             return Err(ReadError::Acknowledged { token, acknowledged });
-        } else if token != next {
+        } else if token != next && !again {
             return Err(ReadError::UnknownToken { token, next });
         }
-        let next = state.token_after(token, max_bytes);
+        let next = if again { next } else { state.token_after(token, max_bytes) };
         if next == token && !state.finished {
             return Ok(None);
         }

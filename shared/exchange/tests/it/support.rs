@@ -86,17 +86,27 @@ pub struct MemoryFetch {
     pub breaks: usize,
     pub requests: AtomicUsize,
     pub closed: AtomicUsize,
+    /// How often in a row a request to each buffer broke: more would exhaust the reader's patience.
+    in_a_row: Vec<AtomicUsize>,
 }
 
 impl MemoryFetch {
     pub fn new(buffers: Vec<Arc<OutputBuffer>>, breaks: usize) -> Arc<Self> {
         let (requests, closed) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Arc::new(Self { buffers, breaks, requests, closed })
+        let in_a_row = buffers.iter().map(|_| AtomicUsize::new(0)).collect();
+        Arc::new(Self { buffers, breaks, requests, closed, in_a_row })
     }
 
-    fn breaks(&self) -> bool {
+    fn breaks(&self, source: &Source) -> bool {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        self.breaks > 0 && rand::rng().random_range(0..self.breaks) == 0
+        let in_a_row = &self.in_a_row[source.producer.attempt.task.number as usize];
+        let breaks = self.breaks > 0
+            && in_a_row.load(Ordering::Relaxed) < 3
+            && rand::rng().random_range(0..self.breaks) == 0;
+        if breaks {
+            in_a_row.fetch_add(1, Ordering::Relaxed);
+        }
+        breaks
     }
 
     fn buffer(&self, source: &Source) -> &OutputBuffer {
@@ -111,7 +121,7 @@ impl Fetch for MemoryFetch {
         request: PageRequest,
     ) -> BoxFuture<'a, Result<Answer, FetchError>> {
         async move {
-            if self.breaks() {
+            if self.breaks(source) {
                 return Err(FetchError::Broken("cut before".into()));
             }
             let PageRequest { token, max_bytes, max_wait } = request;
@@ -122,9 +132,10 @@ impl Fetch for MemoryFetch {
                 ReadError::Aborted => FetchError::Dropped(error.to_string()),
                 other => FetchError::Refused(other.to_string()),
             })?;
-            if self.breaks() {
+            if self.breaks(source) {
                 return Err(FetchError::Broken("cut after".into()));
             }
+            self.in_a_row[source.producer.attempt.task.number as usize].store(0, Ordering::Relaxed);
             Ok(Answer {
                 wire_bytes: pages.bytes.iter().map(Bytes::len).sum(),
                 pages: received(&pages.bytes),
