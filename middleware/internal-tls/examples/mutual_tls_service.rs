@@ -3,6 +3,7 @@
 //! `cargo run --release -p internal-tls --example mutual_tls_service`
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::{Extension, Router, routing::get};
@@ -10,8 +11,9 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
-use internal_tls::{Acceptor, ClusterCa, Connector, NodeName, PeerIdentity};
+use internal_tls::{Acceptor, ClusterCa, NodeName, PeerIdentity, client_config};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -30,10 +32,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = listener.local_addr()?;
     tokio::spawn(serve(listener, acceptor));
 
-    let connector = Connector::new(&ca.issue(&name("client", "two"), &[], day)?, &ca, false)?;
+    let leaf = ca.issue(&name("client", "two"), &[], day)?;
+    let connector = TlsConnector::from(Arc::new(client_config(&leaf, &ca, "server")?));
     let tcp = TcpStream::connect(address).await?;
     // Dialled by identity: the address may be anything.
-    let (stream, peer) = connector.connect(server.server_name().try_into()?, None, tcp).await?;
+    let stream = connector.connect(server.server_name().try_into()?, tcp).await?;
+    let certificates = stream.get_ref().1.peer_certificates();
+    let peer = PeerIdentity::of_connection(certificates, "example", leaf.not_after())?;
     println!("connected to {} {}", peer.role, peer.node_id);
 
     let (mut sender, connection) =

@@ -73,16 +73,7 @@ impl Acceptor {
             Err(_) => return Err(HandshakeError::Timeout(HANDSHAKE_TIMEOUT)),
         };
         let certificates = stream.get_ref().1.peer_certificates();
-        let mut peer = certificates
-            .and_then(|chain| PeerIdentity::from_certificate(chain.first()?))
-            .ok_or(HandshakeError::Nobody)?;
-        if *peer.environment != *self.environment {
-            return Err(HandshakeError::Environment {
-                ours: self.environment.to_string(),
-                theirs: peer.environment,
-            });
-        }
-        peer.not_after = peer.not_after.min(not_after);
+        let peer = PeerIdentity::of_connection(certificates, &self.environment, not_after)?;
         Ok((stream, peer))
     }
 }

@@ -39,7 +39,7 @@ pub enum Error {
     /// rustls refused the certificate or key.
     #[error("TLS configuration could not be made")]
     Tls(#[from] rustls::Error),
-    /// The verifier of client certificates could not be built.
+    /// The verifier of the peer's certificates could not be built.
     #[error("TLS configuration could not be made")]
     Verifier(#[from] rustls::server::VerifierBuilderError),
 }

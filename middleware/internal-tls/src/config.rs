@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use rustls::client::Resumption;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::ca::{ClusterCa, Error, Leaf};
+use crate::verify::NodeVerifier;
 
 /// ALPN name of HTTP/2.
 pub const H2: &[u8] = b"h2";
@@ -32,16 +33,26 @@ pub fn server_config(leaf: &Leaf, ca: &ClusterCa) -> Result<Arc<ServerConfig>, E
 }
 
 /// What a client needs: it presents the leaf and refuses servers without a certificate of the CA
-/// for the dialled name. Offers HTTP/2 if `http2`, else HTTP/1.1, never both: the caller's
-/// connection pool has to know beforehand.
-pub fn client_config(leaf: &Leaf, ca: &ClusterCa, http2: bool) -> Result<Arc<ClientConfig>, Error> {
+/// for the dialled name: the identity name, or an address or host name, and then the server must
+/// have the role `role_by_address`. Ask [`PeerIdentity::of_connection`] once connected. The
+/// protocols to offer (ALPN) are left to the HTTP client.
+///
+/// [`PeerIdentity::of_connection`]: crate::PeerIdentity::of_connection
+pub fn client_config(
+    leaf: &Leaf,
+    ca: &ClusterCa,
+    role_by_address: &str,
+) -> Result<ClientConfig, Error> {
+    let certificates =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots(ca)?), provider()).build()?;
+    let role_by_address = role_by_address.to_owned();
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
-        .with_root_certificates(roots(ca)?)
+        .dangerous() // What is set here asks the standard verifier first.
+        .with_custom_certificate_verifier(Arc::new(NodeVerifier { certificates, role_by_address }))
         .with_client_auth_cert(leaf.chain(), leaf.key())?;
-    config.alpn_protocols = vec![if http2 { H2.to_vec() } else { HTTP_1_1.to_vec() }];
     config.resumption = Resumption::disabled();
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
 /// Passed explicitly: a process-wide default may be absent or another.

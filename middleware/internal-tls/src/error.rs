@@ -1,12 +1,13 @@
 //! Why two nodes did not come together, in words that say what to do about it.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::{AlertDescription, CertificateError, InvalidMessage};
+use rustls::{AlertDescription, CertificateError, InvalidMessage, OtherError};
 
 /// Why a handshake failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
     /// The peer sent something that is not TLS.
@@ -72,7 +73,7 @@ pub enum HandshakeError {
     Timeout(Duration),
     /// The connection broke.
     #[error("the connection broke during the TLS handshake: {0}")]
-    Io(io::Error),
+    Io(Arc<io::Error>),
     /// Anything else that rustls found wrong.
     #[error("the TLS handshake failed: {0}")]
     Tls(rustls::Error),
@@ -90,7 +91,9 @@ impl HandshakeError {
 
 impl From<io::Error> for HandshakeError {
     fn from(error: io::Error) -> Self {
-        Self::from_stream_error(&error).unwrap_or(Self::Io(error))
+        // hyper-rustls puts the TLS stream's error into another one.
+        let error = error.downcast::<io::Error>().unwrap_or_else(|error| error);
+        Self::from_stream_error(&error).unwrap_or_else(|| Self::Io(Arc::new(error)))
     }
 }
 
@@ -98,6 +101,11 @@ impl From<rustls::Error> for HandshakeError {
     fn from(error: rustls::Error) -> Self {
         use CertificateError as Invalid;
         use rustls::Error as Tls;
+        if let Tls::InvalidCertificate(Invalid::Other(OtherError(cause))) = &error
+            && let Some(ours) = cause.downcast_ref::<Self>()
+        {
+            return ours.clone();
+        }
         match error {
             Tls::InvalidMessage(InvalidMessage::InvalidContentType) => Self::NotTls,
             Tls::PeerIncompatible(_) | Tls::AlertReceived(AlertDescription::ProtocolVersion) => {

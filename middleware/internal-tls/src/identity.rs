@@ -7,6 +7,8 @@ use rustls_pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::error::HandshakeError;
+
 /// The domain of all identity names. It exists in no DNS: names are resolved by the caller.
 pub const DOMAIN: &str = "node.waterbear";
 
@@ -77,6 +79,27 @@ pub struct PeerIdentity {
 }
 
 impl PeerIdentity {
+    /// The peer of a connection, after a handshake that verified its certificates. `environment`
+    /// and `not_after` are this end's.
+    ///
+    /// # Errors
+    /// Fails when the peer is no node of the environment: the connection must not be used then.
+    pub fn of_connection(
+        certificates: Option<&[CertificateDer<'_>]>,
+        environment: &str,
+        not_after: SystemTime,
+    ) -> Result<Self, HandshakeError> {
+        let mut peer = certificates
+            .and_then(|chain| Self::from_certificate(chain.first()?))
+            .ok_or(HandshakeError::Nobody)?;
+        if peer.environment != environment {
+            let ours = environment.to_owned();
+            return Err(HandshakeError::Environment { ours, theirs: peer.environment });
+        }
+        peer.not_after = peer.not_after.min(not_after);
+        Ok(peer)
+    }
+
     /// Reads the identity from a certificate that was verified before; none if it has no such name.
     pub fn from_certificate(der: &CertificateDer<'_>) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
@@ -108,6 +131,11 @@ impl PeerIdentity {
             node_id: self.node_id.clone(),
         }
     }
+}
+
+/// True for names as [`NodeName::server_name`] makes them.
+pub(crate) fn is_identity_name(name: &str) -> bool {
+    name.strip_suffix(DOMAIN).is_some_and(|labels| labels.ends_with('.'))
 }
 
 /// The certificate's RFC 8705 thumbprint: SHA-256 of its DER.

@@ -7,20 +7,20 @@
 //! TLS 1.3 only; no session is ever resumed, since rustls resumes without asking the verifier.
 //!
 //! Layout: [`ca`] the authority and the certificates, [`identity`] who a peer is, [`config`] the
-//! rustls configurations, [`accept`] and [`connect`] the two ends of a connection, [`error`] why a
-//! handshake failed and what cures it.
+//! rustls configurations, `verify` what a client checks of a listener, [`accept`] the listening
+//! end (the dialling one is any TLS connector with [`client_config`]), [`error`] why a handshake
+//! failed and what cures it.
 
 pub mod accept;
 pub mod ca;
 pub mod config;
-pub mod connect;
 pub mod error;
 pub mod identity;
+mod verify;
 
 pub use accept::Acceptor;
 pub use ca::{ClusterCa, Error, Leaf};
 pub use config::{client_config, server_config};
-pub use connect::Connector;
 pub use error::HandshakeError;
 /// Why an incoming connection was refused.
 pub use error::HandshakeError as AcceptError;

@@ -13,7 +13,6 @@ use tokio_rustls::TlsConnector;
 use super::*;
 use crate::ca::ClusterCa;
 use crate::config::client_config;
-use crate::connect::Connector;
 use crate::identity::NodeName;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -72,7 +71,27 @@ async fn request(config: Arc<ClientConfig>, stream: TcpStream) -> Result<(), Han
 }
 
 fn config_of(leaf: &Leaf) -> Arc<ClientConfig> {
-    client_config(leaf, &ca(), true).unwrap()
+    Arc::new(client_config(leaf, &ca(), "discovery").unwrap())
+}
+
+/// Connects as the leaf's node does, to a peer dialled by the name.
+async fn connect(
+    leaf: &Leaf,
+    dialled: ServerName<'static>,
+    stream: TcpStream,
+) -> Result<PeerIdentity, HandshakeError> {
+    connect_with(config_of(leaf), leaf, dialled, stream).await
+}
+
+async fn connect_with(
+    config: Arc<ClientConfig>,
+    leaf: &Leaf,
+    dialled: ServerName<'static>,
+    stream: TcpStream,
+) -> Result<PeerIdentity, HandshakeError> {
+    let stream = TlsConnector::from(config).connect(dialled, stream).await?;
+    let certificates = stream.get_ref().1.peer_certificates();
+    PeerIdentity::of_connection(certificates, &leaf.name().environment, leaf.not_after())
 }
 
 fn alert(result: Result<(), HandshakeError>) -> AlertDescription {
@@ -178,8 +197,8 @@ async fn certificate_of_another_secret_is_refused() {
 async fn listener_of_another_secret_is_refused_by_the_client() {
     let other = ClusterCa::derive(&[2; 32]).unwrap();
     let leaf = other.issue(&coordinator(), &[], HOUR).unwrap();
-    let config = client_config(&leaf, &other, true).unwrap();
-    let (accepted, asked) = accepted(|stream| request(config, stream)).await;
+    let config = client_config(&leaf, &other, "discovery").unwrap();
+    let (accepted, asked) = accepted(|stream| request(Arc::new(config), stream)).await;
     assert!(matches!(asked, Err(HandshakeError::OtherSecret)), "{asked:?}");
     let refusal = accepted.unwrap_err().to_string();
     assert!(refusal.contains("internal-communication.shared-secret"), "{refusal}");
@@ -208,11 +227,7 @@ async fn certificate_of_the_future_is_refused() {
 #[tokio::test]
 async fn node_of_another_environment_is_refused_by_both() {
     let leaf = ca().issue(&name("prod", "coordinator", "c"), &[], HOUR).unwrap();
-    let connector = Connector::new(&leaf, &ca(), true).unwrap();
-    let (accepted, connected) = accepted(async |stream| {
-        connector.connect(dialled(&worker()), None, stream).await.map(|(_, peer)| peer)
-    })
-    .await;
+    let (accepted, connected) = accepted(|stream| connect(&leaf, dialled(&worker()), stream)).await;
     for (result, ours) in [(accepted, "test"), (connected, "prod")] {
         match result {
             Err(HandshakeError::Environment { ours: said, .. }) => assert_eq!(said, ours),
@@ -224,17 +239,13 @@ async fn node_of_another_environment_is_refused_by_both() {
 #[tokio::test]
 async fn another_node_at_the_address_is_refused() {
     let leaf = ca().issue(&coordinator(), &[], HOUR).unwrap();
-    let connector = Connector::new(&leaf, &ca(), true).unwrap();
     // Another id, another role, an address that its certificate does not name.
     for expected in [
         dialled(&name("test", "worker", "other")),
         dialled(&name("test", "coordinator", "w")),
         "127.0.0.2".try_into().unwrap(),
     ] {
-        let (_, connected) = accepted(async |stream| {
-            connector.connect(expected, None, stream).await.map(|(_, peer)| peer)
-        })
-        .await;
+        let (_, connected) = accepted(|stream| connect(&leaf, expected, stream)).await;
         assert!(matches!(connected, Err(HandshakeError::OtherNode { .. })), "{connected:?}");
     }
 }
@@ -242,14 +253,10 @@ async fn another_node_at_the_address_is_refused() {
 #[tokio::test]
 async fn peer_dialled_by_address_must_have_the_role() {
     let leaf = ca().issue(&coordinator(), &[], HOUR).unwrap();
-    let connector = Connector::new(&leaf, &ca(), true).unwrap();
     let address: ServerName<'static> = "127.0.0.1".try_into().unwrap();
     let dial = async |role: &'static str| {
-        accepted(async |stream| {
-            connector.connect(address.clone(), Some(role), stream).await.map(|(_, peer)| peer)
-        })
-        .await
-        .1
+        let config = Arc::new(client_config(&leaf, &ca(), role).unwrap());
+        accepted(|stream| connect_with(config, &leaf, address.clone(), stream)).await.1
     };
     assert_eq!(dial("worker").await.unwrap().name(), worker());
     assert!(matches!(dial("discovery").await, Err(HandshakeError::Role { .. })));
@@ -299,17 +306,15 @@ async fn nothing_is_resumed() {
 async fn renewed_certificate_is_presented_to_the_next_peer() {
     let first = ca().issue(&worker(), &[], HOUR).unwrap();
     let acceptor = Acceptor::new(&first, &ca()).unwrap();
-    let connector =
-        Connector::new(&ca().issue(&coordinator(), &[], 2 * HOUR).unwrap(), &ca(), true);
-    let connector = connector.unwrap();
+    let leaf = ca().issue(&coordinator(), &[], 2 * HOUR).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let seen = async || {
         let listening = async { acceptor.accept(listener.accept().await.unwrap().0).await };
         let stream = TcpStream::connect(address).await.unwrap();
         let (accepted, connected) =
-            tokio::join!(listening, connector.connect(dialled(&worker()), None, stream));
-        (accepted.unwrap().1.not_after, connected.unwrap().1)
+            tokio::join!(listening, connect(&leaf, dialled(&worker()), stream));
+        (accepted.unwrap().1.not_after, connected.unwrap())
     };
     let (ends, peer) = seen().await;
     assert_eq!(peer.thumbprint, first.thumbprint());

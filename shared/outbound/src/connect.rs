@@ -6,82 +6,73 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use futures::future::BoxFuture;
 use http::Uri;
-use http::uri::Scheme;
 use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
-use internal_tls::{Connector, HandshakeError, identity};
-use rustls_pki_types::ServerName;
+use internal_tls::{HandshakeError, Leaf, PeerIdentity};
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
-use tower::{BoxError, Service};
-use waterbear_protocol::membership::Role;
+use tower::timeout::error::Elapsed;
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, ServiceBuilder};
 
 use crate::resolve::Addresses;
 
 /// How long a TCP connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long resolving, TCP and TLS may take together.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// Connects to peers with one certificate.
-#[derive(Clone)]
-pub(crate) struct PeerConnector {
-    tcp: HttpConnector<Addresses>,
-    tls: Connector,
+pub(crate) type PeerConnector = BoxCloneSyncService<Uri, PeerStream, BoxError>;
+
+/// A connector that presents the leaf. `tls` is the leaf's configuration: it verifies who answers.
+pub(crate) fn peer_connector(
+    addresses: Addresses,
+    tls: ClientConfig,
+    leaf: &Leaf,
     http2: bool,
+) -> PeerConnector {
+    let mut tcp = HttpConnector::new_with_resolver(addresses);
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+    // Never both: the connection pool has to know beforehand.
+    let https = if http2 {
+        builder.enable_http2().wrap_connector(tcp)
+    } else {
+        builder.enable_http1().wrap_connector(tcp)
+    };
+    let (environment, not_after) = (leaf.name().environment.clone(), leaf.not_after());
+    BoxCloneSyncService::new(
+        ServiceBuilder::new()
+            .map_result(move |connected: Result<_, BoxError>| {
+                let stream = connected.map_err(of_handshake)?;
+                PeerStream::new(stream, &environment, not_after)
+            })
+            .timeout(HANDSHAKE_TIMEOUT)
+            .service(https),
+    )
 }
 
-impl PeerConnector {
-    pub(crate) fn new(addresses: Addresses, tls: Connector, http2: bool) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(addresses);
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        Self { tcp, tls, http2 }
+/// Names the cause of a failed handshake. Errors of TCP stay what they are.
+fn of_handshake(error: BoxError) -> BoxError {
+    if error.is::<Elapsed>() {
+        return Box::new(HandshakeError::Timeout(HANDSHAKE_TIMEOUT));
     }
-}
-
-impl Service<Uri> for PeerConnector {
-    type Response = PeerStream;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<PeerStream, BoxError>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.tcp.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let https = uri.scheme() == Some(&Scheme::HTTPS);
-        let host = uri.host().unwrap_or_default();
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let connecting = self.tcp.call(uri);
-        let (tls, http2) = (self.tls.clone(), self.http2);
-        Box::pin(async move {
-            let tcp = connecting.await?.into_inner();
-            if !https {
-                return Ok(PeerStream::plain(tcp, http2));
-            }
-            // An identity name holds the role. What is dialled by anything else is a discovery.
-            let identity = host.ends_with(identity::DOMAIN);
-            let role = (!identity).then_some(Role::Discovery.name());
-            let name = ServerName::try_from(host)?;
-            let (stream, peer) = tls.connect(name, role, tcp).await.map_err(Arc::new)?;
-            Ok(PeerStream::tls(stream, http2, peer.not_after))
-        })
+    match error.downcast::<io::Error>() {
+        Ok(error) => Box::new(HandshakeError::from(*error)),
+        Err(error) => error,
     }
 }
 
 /// A connection to a peer.
 pub(crate) struct PeerStream {
-    transport: Transport,
+    stream: MaybeHttpsStream<TokioIo<TcpStream>>,
     facts: Facts,
-    http2: bool,
-}
-
-enum Transport {
-    Plain(TokioIo<TcpStream>),
-    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
 }
 
 /// What is known of a connection: an extension of every response that came over it, and of errors.
@@ -106,20 +97,23 @@ impl Facts {
 }
 
 impl PeerStream {
-    fn plain(stream: TcpStream, http2: bool) -> Self {
-        let facts = Facts { retired_from: None, refusal: Arc::default() };
-        Self { transport: Transport::Plain(TokioIo::new(stream)), facts, http2 }
-    }
-
-    fn tls(stream: TlsStream<TcpStream>, http2: bool, not_after: SystemTime) -> Self {
-        // The listener ends the connection when a certificate ends. A request that is sent at that
-        // moment would be lost: so none is sent in the last quarter of the connection's life.
-        let life = not_after.duration_since(SystemTime::now()).unwrap_or_default();
-        let facts = Facts {
-            retired_from: Instant::now().checked_add(life / 4 * 3),
-            refusal: Arc::default(),
-        };
-        Self { transport: Transport::Tls(Box::new(TokioIo::new(stream))), facts, http2 }
+    /// Admits the peer. `environment` and `not_after` are this node's.
+    fn new(
+        stream: MaybeHttpsStream<TokioIo<TcpStream>>,
+        environment: &str,
+        not_after: SystemTime,
+    ) -> Result<Self, BoxError> {
+        let mut facts = Facts { retired_from: None, refusal: Arc::default() };
+        if let MaybeHttpsStream::Https(tls) = &stream {
+            let certificates = tls.inner().get_ref().1.peer_certificates();
+            let peer = PeerIdentity::of_connection(certificates, environment, not_after)?;
+            // The listener ends the connection when a certificate ends. A request that is sent at
+            // that moment would be lost: so none is sent in the last quarter of the connection's
+            // life.
+            let life = peer.not_after.duration_since(SystemTime::now()).unwrap_or_default();
+            facts.retired_from = Instant::now().checked_add(life / 4 * 3);
+        }
+        Ok(Self { stream, facts })
     }
 
     /// Keeps a refusal for the request that will fail by it: HTTP/2 keeps only the text of an I/O
@@ -135,24 +129,8 @@ impl PeerStream {
 
 impl Connection for PeerStream {
     fn connected(&self) -> Connected {
-        let connected = Connected::new().extra(self.facts.clone());
-        if self.http2 { connected.negotiated_h2() } else { connected }
+        self.stream.connected().extra(self.facts.clone())
     }
-}
-
-macro_rules! delegate {
-    ($self:ident, $stream:ident => $call:expr) => {
-        match &mut $self.transport {
-            Transport::Plain($stream) => {
-                let $stream = Pin::new($stream);
-                $call
-            }
-            Transport::Tls($stream) => {
-                let $stream = Pin::new(&mut **$stream);
-                $call
-            }
-        }
-    };
 }
 
 impl Read for PeerStream {
@@ -161,7 +139,7 @@ impl Read for PeerStream {
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let result = delegate!(self, stream => stream.poll_read(cx, buffer));
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
         self.note_refusal(&result);
         result
     }
@@ -173,7 +151,7 @@ impl Write for PeerStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        delegate!(self, stream => stream.poll_write(cx, bytes))
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -181,21 +159,18 @@ impl Write for PeerStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        delegate!(self, stream => stream.poll_write_vectored(cx, slices))
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.transport {
-            Transport::Plain(stream) => stream.is_write_vectored(),
-            Transport::Tls(stream) => stream.is_write_vectored(),
-        }
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        delegate!(self, stream => stream.poll_flush(cx))
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        delegate!(self, stream => stream.poll_shutdown(cx))
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

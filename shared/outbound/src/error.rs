@@ -112,7 +112,7 @@ impl OutboundError {
             return Self::Tls { peer, cause };
         }
         for cause in causes(error.as_ref()) {
-            if let Some(handshake) = cause.downcast_ref::<Arc<HandshakeError>>() {
+            if let Some(handshake) = cause.downcast_ref::<HandshakeError>() {
                 return Self::of_handshake(peer, handshake);
             }
             if let Some(io) = cause.downcast_ref::<io::Error>() {
@@ -143,11 +143,11 @@ impl OutboundError {
         }
     }
 
-    fn of_handshake(peer: String, error: &Arc<HandshakeError>) -> Self {
-        match &**error {
+    fn of_handshake(peer: String, error: &HandshakeError) -> Self {
+        match error {
             HandshakeError::Timeout(after) => Self::Timeout { peer, after: *after },
             HandshakeError::Io(_) => Self::Reset { peer, reason: error.to_string() },
-            _ => Self::Tls { peer, cause: error.clone() },
+            _ => Self::Tls { peer, cause: Arc::new(error.clone()) },
         }
     }
 }

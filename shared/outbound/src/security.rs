@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use internal_auth::{
     Caller, RequireInternalJwtLayer, Requirements, SignInternalJwtLayer, Signer, TokenKey,
 };
-use internal_tls::{Acceptor, ClusterCa, Connector, Leaf, NodeName};
+use internal_tls::{Acceptor, ClusterCa, Leaf, NodeName, client_config};
 use metrics::Label;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use waterbear_ids::NodeId;
 use waterbear_protocol::membership::Role;
 
 use crate::client::{Channel, InternalClient, http_client};
-use crate::connect::PeerConnector;
+use crate::connect::peer_connector;
 use crate::keys::ClusterKeys;
 use crate::resolve::Addresses;
 use crate::stack::{Stack, outbound_request};
@@ -243,9 +243,9 @@ fn epoch(
     // Bound even where this node speaks plain HTTP: whoever reads such a token there cannot use it
     // at a listener with TLS, and discovery may have one.
     let signer = Signer::new(token_key.clone(), caller, Some(leaf.thumbprint()));
-    let tls = Connector::new(leaf, ca, options.http2)?;
+    let tls = client_config(leaf, ca, Role::Discovery.name())?;
     let stack = |channel: &'static str| {
-        let connector = PeerConnector::new(addresses.clone(), tls.clone(), options.http2);
+        let connector = peer_connector(addresses.clone(), tls.clone(), leaf, options.http2);
         let labels = vec![
             Label::new("role", options.role.name()),
             Label::new("node", options.node_id.as_str().to_owned()),
