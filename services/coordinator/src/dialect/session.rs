@@ -70,7 +70,7 @@ fn check_retry_policy(value: &str) -> Result<(), Failure> {
     match value.to_uppercase().as_str() {
         "NONE" => Ok(()),
         policy @ ("TASK" | "QUERY") => {
-            let message = format!("Retry policy {policy} is not supported yet: use NONE");
+            let message = format!("retry_policy={policy} is not supported yet: use NONE");
             Err(Failure::new(ErrorCode::NOT_SUPPORTED, message))
         }
         _ => {

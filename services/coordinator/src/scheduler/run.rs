@@ -12,7 +12,7 @@ use arrow::record_batch::RecordBatch;
 use futures::future::join_all;
 use futures::stream::{BoxStream, StreamExt};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use waterbear_engine::{Engine, InputStreams, PreparedTask, encode_plan, failure_of};
 use waterbear_exchange::{ExchangeMetrics, ExchangeReader, ReaderOptions};
@@ -33,6 +33,8 @@ use crate::query::QueryHandle;
 /// a broken producer before the coordinator has heard why it broke.
 const CAUSE_WAIT: Duration = Duration::from_millis(500);
 
+/// How long tasks have for their last word once the rows are complete.
+const FINISH_WAIT: Duration = Duration::from_millis(200);
 /// Bytes of pages that may wait in each partition of the root's input.
 const ROOT_BUFFER: usize = 8 << 20;
 /// How long a producer may hold a request that it has no page for.
@@ -107,6 +109,7 @@ pub async fn start(
         options,
         stop: CancellationToken::new(),
         tasks: placed.iter().flatten().cloned().map(Watched::new).collect(),
+        news: Notify::new(),
     });
     let guard = AbortOnDrop(Arc::clone(&run));
     let (failures, failed) = mpsc::channel(run.tasks.len().max(1));
@@ -192,6 +195,8 @@ pub(super) struct Run {
     pub(super) stop: CancellationToken,
     /// The tasks in the order of their creation.
     pub(super) tasks: Vec<Watched>,
+    /// Told at each new status.
+    news: Notify,
 }
 
 impl Run {
@@ -227,6 +232,24 @@ impl Run {
     /// Shows the tasks' last known statuses to the query.
     pub(super) fn report(&self) {
         self.query.set_tasks(self.tasks.iter().map(Watched::snapshot).collect());
+        self.news.notify_waiters();
+    }
+
+    /// Waits a moment for tasks that have given all their rows to say so themselves.
+    async fn finished(&self) {
+        let all_done = async {
+            loop {
+                let mut news = std::pin::pin!(self.news.notified());
+                // From here on no news is missed.
+                news.as_mut().enable();
+                if self.tasks.iter().all(Watched::is_done) {
+                    return;
+                }
+                news.await;
+            }
+        };
+        // What has not ended by then is aborted, as after an early end.
+        let _ = tokio::time::timeout(FINISH_WAIT, all_done).await;
     }
 
     /// Aborts every task that is not done, and keeps the final statistics.
@@ -368,6 +391,7 @@ fn supervised(
             }
             None => {
                 drop(rows);
+                run.finished().await;
                 run.abort().await;
                 None
             }
