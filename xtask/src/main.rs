@@ -3,8 +3,9 @@
 //!
 //! Layout: [`steps`] runs commands one after the other and times them, [`checks`] is what CI does
 //! beside the tests, [`python`] has the suites in `tests/python`, [`links`] checks the documents,
-//! `graph` holds the rules between crates; it is compiled for its tests alone.
+//! [`bench`] measures, `graph` holds the rules between crates; it is compiled for its tests alone.
 
+mod bench;
 mod checks;
 #[cfg(test)]
 mod graph;
@@ -41,6 +42,13 @@ enum Task {
     },
     /// Formatting, lints, documents; then everything that `test` does.
     Ci,
+    /// Builds the binary and the benchmarks, and runs one: `tpch`, `latency`, `start` or `all`.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// A benchmark and its arguments; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -55,6 +63,9 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Task::Test { only, pytest } => test(&mut steps, only, &pytest),
         Task::Ci => checks::run(&mut steps).and_then(|()| test(&mut steps, None, &[])),
+        Task::Bench { arguments } => {
+            target_folder().and_then(|target| bench::run(&mut steps, &target, &arguments))
+        }
     };
     steps.print_table();
     match done {

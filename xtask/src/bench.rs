@@ -1,0 +1,14 @@
+//! Builds the binary and the benchmarks, and runs these.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::steps::Steps;
+
+/// Runs `waterbear-bench` of the build below `target` with these arguments.
+pub fn run(steps: &mut Steps, target: &Path, arguments: &[String]) -> anyhow::Result<()> {
+    let built = ["--package", "waterbear", "--package", "waterbear-bench"];
+    steps.cargo("build", &[&["build", "--release", "--locked"][..], &built].concat())?;
+    let bench = target.join("release/waterbear-bench");
+    steps.command("bench", Command::new(bench).args(arguments))
+}
