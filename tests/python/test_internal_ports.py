@@ -84,7 +84,7 @@ def test_a_certificate_of_another_secret_is_refused(cluster, target, tmp_path):
         ask(right, target, None, context=context)
 
 
-@pytest.mark.parametrize("other", [{"role": "operator"}, {"environment": "other"}])
+@pytest.mark.parametrize("other", [{"role": "discovery"}, {"environment": "other"}])
 def test_a_certificate_of_another_role_or_environment_is_refused(cluster, tmp_path, other):
     """A task is created and watched by coordinators of the same environment alone."""
     peer = Peer(cluster.secret, tmp_path, **other)
