@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
+use axum::body::{Bytes, HttpBody as Body};
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
@@ -17,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 use waterbear_engine::{Engine, EngineOptions, encode_plan};
 use waterbear_exchange::{ExchangeMetrics, ExchangeReader, ReaderOptions};
 use waterbear_ids::{AttemptId, Incarnation, QueryId};
-use waterbear_outbound::{Channel, InternalClient, NodeSecurity, Peer, SecurityOptions};
+use waterbear_outbound::{
+    Channel, InternalClient, NodeSecurity, OutboundError, Peer, SecurityOptions,
+};
 use waterbear_protocol::membership::{NodeInfo, NodeState, Role};
 use waterbear_protocol::task::{
     INCARNATION_HEADER, Producer, SourcePartition, TaskInput, TaskOutput, TaskRequest, TaskSession,
@@ -121,13 +124,23 @@ impl Caller {
         path: &str,
         body: Vec<u8>,
     ) -> (StatusCode, HeaderMap, Vec<u8>) {
+        let (head, body) = self.send(node, method, path, body).await.unwrap().into_parts();
+        (head.status, head.headers, body.collect().await.unwrap().to_bytes().to_vec())
+    }
+
+    pub async fn send(
+        &self,
+        node: &NodeInfo,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<http::Response<impl Body<Data = Bytes, Error: std::fmt::Debug>>, OutboundError>
+    {
         let mut headers = HeaderMap::new();
         headers.insert(INCARNATION_HEADER, node.incarnation.to_string().parse().unwrap());
         let peer = Peer::Node(node.clone());
         let client = if path.contains("/results/") { &self.exchange } else { &self.control };
-        let response = client.send(&peer, method, path, headers, body.into(), WITHIN);
-        let (head, body) = response.await.unwrap().into_parts();
-        (head.status, head.headers, body.collect().await.unwrap().to_bytes().to_vec())
+        client.send(&peer, method, path, headers, body.into(), WITHIN).await
     }
 
     pub async fn status_of(
