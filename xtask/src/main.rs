@@ -3,7 +3,7 @@
 //!
 //! Layout: [`steps`] runs commands one after the other and times them, [`checks`] is what CI does
 //! beside the tests, [`python`] has the suites in `tests/python`, [`links`] checks the documents,
-//! [`bench`] measures, `graph` holds the rules between crates; it is compiled for its tests alone.
+//! [`mod@bench`] measures, `graph` holds the rules between crates; it is compiled for its tests alone.
 
 mod bench;
 mod checks;

@@ -5,6 +5,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::StreamExt;
+use http::{Method, StatusCode};
 use waterbear_engine::ExchangeSourceExec;
 use waterbear_exchange::ExchangeReader;
 use waterbear_protocol::membership::Role;
@@ -175,6 +176,41 @@ async fn a_reader_that_stops_holds_up_neither_others_nor_statuses() {
     drop(stopped);
     assert_eq!(coordinator.done(&worker.node, &stuck[0].attempt).await.state, TaskState::Finished);
     worker.idle().await;
+}
+
+/// Goal of the first release: a queue of data requests must not delay heartbeats.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_queued_data_requests_leave_statuses_fast() {
+    let worker = Worker::start("w1", LONG).await;
+    let coordinator = Arc::new(Caller::new(Role::Coordinator));
+    let endless = plan("SELECT value FROM generate_series(1, 100000000000)").await;
+    let task = producer(&coordinator, &worker, &endless, 1).await;
+    let wait_for_a_task_that_never_comes = |max_wait_ms: u32| {
+        let path = format!("/v1/task/{}/results/0/0/0?max_wait_ms={max_wait_ms}", attempt());
+        let asked = (0..1_000).map(|_| {
+            let (coordinator, node, path) =
+                (coordinator.clone(), worker.node.clone(), path.clone());
+            tokio::spawn(
+                async move { coordinator.ask(&node, Method::GET, &path, Vec::new()).await.0 },
+            )
+        });
+        futures::future::join_all(asked.collect::<Vec<_>>())
+    };
+    // Handshakes are not what is measured: these requests leave their connections in the pool.
+    for status in wait_for_a_task_that_never_comes(0).await {
+        assert_eq!(status.unwrap(), StatusCode::OK);
+    }
+    let queued = tokio::spawn(wait_for_a_task_that_never_comes(10_000));
+    let mut times = Vec::new();
+    for _ in 0..200 {
+        let start = Instant::now();
+        coordinator.status(&worker.node, &task.attempt, 0, Duration::ZERO).await;
+        times.push(start.elapsed());
+    }
+    assert!(!queued.is_finished(), "the requests were not queued while statuses were asked");
+    queued.abort();
+    times.sort();
+    assert!(times[197] < Duration::from_millis(50), "p99 {:?}", times[197]);
 }
 
 /// Prints the throughput of one exchange stream over mutual TLS on loopback.
