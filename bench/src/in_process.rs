@@ -120,9 +120,12 @@ fn values(batches: &[RecordBatch]) -> anyhow::Result<Vec<Row>> {
             .iter()
             .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
             .collect::<Result<Vec<_>, _>>()?;
+        // A column of type Null has NULLs without a bitmap of them.
+        let nulls: Vec<_> = batch.columns().iter().map(|column| column.logical_nulls()).collect();
         for row in 0..batch.num_rows() {
-            let cells = columns.iter().zip(batch.columns()).map(|(formatter, column)| {
-                column.is_valid(row).then(|| formatter.value(row).to_string())
+            let cells = columns.iter().zip(&nulls).map(|(formatter, nulls)| {
+                let valid = nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+                valid.then(|| formatter.value(row).to_string())
             });
             rows.push(cells.collect());
         }
