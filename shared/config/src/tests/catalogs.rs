@@ -39,7 +39,7 @@ fn typing_errors_in_catalogs_give_the_nearest_name() {
     let problems = etc.problems(Role::Worker);
     for (problem, (file, text)) in problems.iter().zip([
         ("G.properties", "give the file another name"),
-        ("a.properties:1", "there is no connector 'tpcj': did you mean 'tpch'?"),
+        ("a.properties:1", "there is no connector 'tcph': did you mean 'tpch'?"),
         ("b.properties", "connector.name: is missing: 'conector.name' is not it"),
         ("c.properties:1", "connector 'hive' is not supported yet"),
         (
