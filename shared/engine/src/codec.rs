@@ -1,9 +1,10 @@
 //! Plans as bytes: DataFusion's protobuf, and for the leaves that are ours a message of our own.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::Schema;
 use datafusion::common::{Result, plan_datafusion_err};
+use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_plan::ExecutionPlan;
@@ -31,9 +32,16 @@ const MAX_PARTITIONS: u32 = 1 << 16;
 /// `NotImplemented` with the operator's name for what cannot travel.
 pub fn encode_plan(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<u8>> {
     let converter = DeduplicatingProtoConverter {};
-    let bytes =
-        physical_plan_to_bytes_with_proto_converter(Arc::clone(plan), &PlanCodec, &converter)?;
-    Ok(bytes.into())
+    let codec = PlanCodec::default();
+    let bytes = physical_plan_to_bytes_with_proto_converter(Arc::clone(plan), &codec, &converter);
+    match (bytes, codec.refused.get()) {
+        (Ok(bytes), _) => Ok(bytes.into()),
+        // DataFusion wraps the refusal in a dump of the whole plan.
+        (Err(_), Some(operator)) => Err(DataFusionError::NotImplemented(format!(
+            "The operator {operator} is not supported: it cannot run on a worker yet"
+        ))),
+        (Err(error), None) => Err(error),
+    }
 }
 
 /// Decodes a task's plan.
@@ -42,7 +50,7 @@ pub fn encode_plan(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<u8>> {
 /// For bytes that are not a plan of this build.
 pub fn decode_plan(bytes: &[u8], context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
     let converter = DeduplicatingProtoConverter {};
-    physical_plan_from_bytes_with_proto_converter(bytes, context, &PlanCodec, &converter)
+    physical_plan_from_bytes_with_proto_converter(bytes, context, &PlanCodec::default(), &converter)
 }
 
 /// A leaf of ours on the wire.
@@ -74,8 +82,11 @@ struct ExchangeSourceMessage {
 }
 
 /// Carries the leaves that DataFusion does not know.
-#[derive(Debug)]
-struct PlanCodec;
+#[derive(Debug, Default)]
+struct PlanCodec {
+    /// The first operator that cannot be encoded.
+    refused: OnceLock<String>,
+}
 
 impl PhysicalExtensionCodec for PlanCodec {
     fn try_decode(
@@ -107,10 +118,8 @@ impl PhysicalExtensionCodec for PlanCodec {
         } else if let Some(bytes) = scan::encode(&node) {
             Leaf::Scan(bytes)
         } else {
-            return Err(datafusion::error::DataFusionError::NotImplemented(format!(
-                "the operator {} cannot run on a worker",
-                node.name()
-            )));
+            let operator = self.refused.get_or_init(|| node.name().to_owned());
+            return Err(DataFusionError::NotImplemented(operator.clone()));
         };
         LeafMessage { leaf: Some(leaf) }
             .encode(buf)
@@ -128,7 +137,7 @@ fn encode_exchange_source(
         input: source.input() as u32,
         partitions: properties.output_partitioning().partition_count() as u32,
         schema: Some(source.schema().as_ref().try_into()?),
-        ordering: serialize_physical_sort_exprs(ordering, &PlanCodec, proto_converter)?,
+        ordering: serialize_physical_sort_exprs(ordering, &PlanCodec::default(), proto_converter)?,
     })
 }
 
@@ -148,7 +157,8 @@ fn decode_exchange_source(
             message.partitions
         ));
     }
-    let context = PhysicalPlanDecodeContext::new(ctx, &PlanCodec);
+    let codec = PlanCodec::default();
+    let context = PhysicalPlanDecodeContext::new(ctx, &codec);
     let ordering =
         parse_physical_sort_exprs(&message.ordering, &context, &schema, proto_converter)?;
     Ok(Arc::new(ExchangeSourceExec::new(
@@ -157,4 +167,22 @@ fn decode_exchange_source(
         message.partitions as usize,
         LexOrdering::new(ordering),
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::{DataType, Field};
+    use datafusion::physical_plan::work_table::WorkTableExec;
+
+    use super::*;
+
+    #[test]
+    fn an_operator_that_cannot_travel_is_refused_by_its_name_alone() {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
+        let plan = WorkTableExec::new("t".to_owned(), schema, None).unwrap();
+        let error = encode_plan(&(Arc::new(plan) as Arc<dyn ExecutionPlan>)).unwrap_err();
+        assert!(matches!(error, DataFusionError::NotImplemented(_)), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("WorkTableExec") && text.len() < 200, "{text}");
+    }
 }
