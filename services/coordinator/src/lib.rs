@@ -1,16 +1,17 @@
 //! Client API, planner, scheduler and the life of a query.
 //!
 //! Layout: [`client_api`] speaks with clients; [`query`] is one query's life, its
-//! [`query::runner`] the order of things; [`dialect`] is Trino's SQL; [`catalogs`] and [`system`]
+//! [`query::runner`] the order of things; [`statements`] are
+//! those that need no plan; [`catalogs`] and [`system`]
 //! are what can be queried; [`planner`] cuts plans into fragments; [`scheduler`] runs them as
 //! tasks on workers. [`Coordinator`] puts them together.
 
 pub mod catalogs;
 pub mod client_api;
-pub mod dialect;
 pub mod planner;
 pub mod query;
 pub mod scheduler;
+pub mod statements;
 pub mod system;
 
 use std::collections::BTreeMap;

@@ -18,7 +18,6 @@ pub mod files;
 mod properties;
 pub mod scan;
 pub mod tpch;
-pub mod types;
 
 pub use connector::{Column, Connector, ConnectorError, ConnectorTable};
 pub use create::create;

@@ -3,11 +3,11 @@
 //! Layout: [`Engine`] owns what all tasks of a node share (threads, memory, spill folder);
 //! [`prepared`] is one task's plan, ready to run; [`exchange_source`] is the leaf that stands for
 //! another stage's output; [`codec`] moves plans between nodes; [`memory`] counts what each task
-//! holds; [`failure`] turns DataFusion's errors into Trino's.
+//! holds.
 
 pub mod codec;
 pub mod exchange_source;
-pub mod failure;
+
 pub mod memory;
 pub mod prepared;
 
@@ -28,8 +28,8 @@ use waterbear_protocol::{ErrorCode, Failure};
 
 pub use codec::{decode_plan, encode_plan};
 pub use exchange_source::{ExchangeSourceExec, InputStreams};
-pub use failure::failure_of;
 pub use prepared::PreparedTask;
+pub use waterbear_functions::failure_of;
 
 use crate::exchange_source::TaskInputs;
 use crate::memory::TaskMemoryPool;

@@ -9,8 +9,8 @@ use waterbear_protocol::Failure;
 use waterbear_protocol::task::TaskStats;
 
 use crate::exchange_source::ExchangeSourceExec;
-use crate::failure::failure_of;
 use crate::memory::TaskMemoryPool;
+use waterbear_functions::failure_of;
 
 /// A task's plan with all that it needs to run. All its partitions must run, together and in this
 /// process: operators share state between partitions (file queues, join filters).

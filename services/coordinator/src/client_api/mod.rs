@@ -30,7 +30,6 @@ mod statement;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text;
-pub mod types;
 mod uri;
 
 use headers::Refusal;

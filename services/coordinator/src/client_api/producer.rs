@@ -14,10 +14,10 @@ use waterbear_protocol::{ErrorCode, Failure};
 
 use super::encode::{Rows, append_rows};
 use super::statement::{Header, Statement};
-use super::types;
-use crate::dialect;
+
 use crate::query::handle::QueryState;
-use crate::query::{QueryHandle, StatementRunner};
+use crate::query::{OutputColumn, QueryHandle, StatementRunner};
+use waterbear_dialect as dialect;
 
 /// JSON text of a page, but for its last row.
 const PAGE_BYTES: usize = 1 << 20;
@@ -76,7 +76,10 @@ async fn run(
     dialect::check_session(query.context())?;
     let output = runner.run(Arc::clone(query)).await?;
     let parametric = statement.parametric_datetime();
-    let columns: Vec<Column> = types::columns(&output.columns, parametric)?;
+    let column = |column: &OutputColumn| {
+        waterbear_types::column(&column.name, &column.trino_type, parametric)
+    };
+    let columns: Vec<Column> = output.columns.iter().map(column).collect();
     query.set_update_type(output.update_type.clone());
     statement.set_header(Header {
         columns,

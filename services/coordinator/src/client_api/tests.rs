@@ -4,7 +4,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{ArrayRef, Int64Array};
-use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use axum::body::Body;
@@ -17,8 +16,9 @@ use waterbear_protocol::client::QueryResults;
 
 use super::encode::{Rows, append_rows};
 use super::*;
-use crate::dialect::tests::LocalRunner;
 use crate::query::{Output, OutputColumn, QueryHandle};
+use crate::statements::tests::LocalRunner;
+use waterbear_types::TrinoType;
 
 /// All rows of an output as JSON text.
 pub(crate) async fn rows_of(mut output: Output) -> Result<String, Failure> {
@@ -138,7 +138,10 @@ impl StatementRunner for Numbers {
             false => batches.chain(stream::pending()).boxed(),
         };
         Ok(Output {
-            columns: vec![OutputColumn { name: "n".into(), data_type: DataType::Int64 }],
+            columns: vec![OutputColumn {
+                name: "n".into(),
+                trino_type: TrinoType::Plain("bigint"),
+            }],
             batches,
             update_type: None,
             set_catalog: None,

@@ -15,10 +15,14 @@ use waterbear_protocol::{ErrorCode, Failure};
 
 use super::handle::QueryState;
 use super::{Output, OutputColumn, QueryHandle, StatementRunner};
+use waterbear_dialect::{self as dialect, Statement, TrinoDecimals};
+use waterbear_types::TrinoType;
+
 use crate::catalogs::Catalogs;
-use crate::dialect::{self, Statement, TrinoDecimals};
+
 use crate::planner::{self, CutOptions, StagePlan};
 use crate::scheduler::{self, RunOptions, placement};
+use crate::statements::run_metadata;
 
 /// How queries are cut and how long they wait for workers.
 #[derive(Debug, Clone)]
@@ -98,11 +102,10 @@ impl Runner {
             .columns
             .iter()
             .zip(run.schema.fields())
-            .map(|(name, field)| OutputColumn {
-                name: name.clone(),
-                data_type: field.data_type().clone(),
+            .map(|(name, field)| {
+                Ok(OutputColumn { name: name.clone(), trino_type: TrinoType::of_field(field)? })
             })
-            .collect();
+            .collect::<Result<_, Failure>>()?;
         Ok(Output {
             columns,
             batches: run.batches,
@@ -187,7 +190,7 @@ impl StatementRunner for Runner {
             dialect::check_session(query.context())?;
             match dialect::parse(query.sql())? {
                 Statement::Metadata(statement) => {
-                    dialect::run_metadata(&statement, &self.catalogs, query.context()).await
+                    run_metadata(&statement, &self.catalogs, query.context()).await
                 }
                 statement => self.run_query(&query, &statement).await,
             }

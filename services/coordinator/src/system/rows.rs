@@ -15,7 +15,7 @@ use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown, Tabl
 use datafusion::physical_plan::ExecutionPlan;
 use waterbear_connector::{Column, ConnectorTable};
 
-use crate::client_api::types::TrinoType;
+use waterbear_types::TrinoType;
 
 /// Values that a query asks certain columns to equal.
 #[derive(Debug, Default, Clone)]

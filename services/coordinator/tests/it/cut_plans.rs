@@ -9,8 +9,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::optimizer::Analyzer;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use waterbear_coordinator::dialect::TrinoDecimals;
 use waterbear_coordinator::planner::{self, CutOptions, StagePlan};
+use waterbear_dialect::TrinoDecimals;
 use waterbear_engine::{Engine, EngineOptions};
 use waterbear_testkit::tpch::{self, Column, Rows};
 

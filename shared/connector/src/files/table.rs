@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::{
     catalog::TableProvider,
     common::Column as ColumnRef,
@@ -22,12 +22,10 @@ use datafusion::{
     object_store::ObjectStoreExt,
 };
 use futures::{StreamExt, TryStreamExt, stream};
+use waterbear_types::TrinoType;
 
 use super::{folders, location};
-use crate::{
-    connector::{Column, ConnectorError, ConnectorTable},
-    types::trino_type,
-};
+use crate::connector::{Column, ConnectorError, ConnectorTable};
 
 /// Footers that are read at the same time.
 const CONCURRENT_FOOTERS: usize = 16;
@@ -122,8 +120,11 @@ fn columns(schema: &Schema) -> Result<Vec<Column>, String> {
             return Err(format!("two columns are named {name} but for case"));
         }
         let data_type = field.data_type().clone();
-        let trino_type = trino_type(&data_type)
-            .ok_or_else(|| format!("column {name} has type {data_type}, which SQL lacks"))?;
+        let trino_type = TrinoType::of_field(field)
+            .ok()
+            .filter(|_| !matches!(data_type, DataType::Duration(_)))
+            .ok_or_else(|| format!("column {name} has type {data_type}, which SQL lacks"))?
+            .listing();
         columns.push(Column {
             name,
             data_type,

@@ -13,7 +13,7 @@ use datafusion::{
 use waterbear_testkit::tpch as answers;
 
 use super::*;
-use crate::{connector::ConnectorError, create, scan, types::trino_type};
+use crate::{connector::ConnectorError, create, scan};
 
 fn tiny(table: Table, parts: &[(u32, u32)]) -> Scan {
     Scan {
@@ -395,7 +395,7 @@ async fn check(context: &SessionContext, n: u32, sql: &str) {
         .iter()
         .map(|field| answers::Column {
             name: field.name().clone(),
-            trino_type: trino_type(field.data_type()).unwrap(),
+            trino_type: waterbear_types::TrinoType::of_field(field).unwrap().listing(),
         })
         .collect();
     let batches = frame.collect().await.unwrap();

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use arrow::array::timezone::Tz;
 use waterbear_protocol::{ErrorCode, Failure};
 
-use crate::query::ClientContext;
+use crate::ClientContext;
 
 /// Session properties that clients set and that change nothing here, or nothing yet.
 const ACCEPTED: &[&str] = &[

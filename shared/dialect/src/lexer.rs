@@ -92,7 +92,7 @@ pub(super) fn place(location: Location) -> Option<ErrorLocation> {
 }
 
 /// A failure at a place, with the place in front of its message as Trino has it.
-pub(super) fn failure_at(
+pub fn failure_at(
     location: Option<ErrorLocation>,
     code: ErrorCode,
     message: impl std::fmt::Display,

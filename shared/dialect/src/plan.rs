@@ -12,14 +12,14 @@ use datafusion::sql::sqlparser::ast::{
     Expr, ObjectName, Query, Spanned, Statement as SqlStatement, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::tokenizer::Token;
-use waterbear_engine::failure_of;
+use waterbear_functions::failure_of;
 use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
 
 use super::errors::planning_failure;
 use super::lexer::{Lexed, failure_at, place};
 use super::rewrite::rewrite;
 use super::{ParsedQuery, Statement};
-use crate::query::ClientContext;
+use crate::ClientContext;
 
 /// A query that the planner has understood.
 #[derive(Debug)]
@@ -187,7 +187,7 @@ impl TableUse {
 }
 
 /// Catalog, schema and table of a name, with what the session adds.
-pub(super) fn full_name(
+pub fn full_name(
     parts: &[String],
     context: &ClientContext,
 ) -> Result<(String, String, String), (ErrorCode, &'static str)> {

@@ -10,10 +10,9 @@ use futures::stream;
 use waterbear_connector::{Connector, ConnectorError};
 use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
 
-use super::lexer::failure_at;
-use super::metadata::{MetadataStatement, QualifiedName};
-use super::pattern::LikePattern;
-use super::plan::full_name;
+use waterbear_dialect::{LikePattern, MetadataStatement, QualifiedName, failure_at, full_name};
+use waterbear_types::TrinoType;
+
 use crate::catalogs::{Catalogs, connector_failure};
 use crate::query::{ClientContext, Output, OutputColumn};
 
@@ -161,8 +160,10 @@ fn text_rows(headings: &[&str], columns: Vec<Vec<String>>) -> Result<Output, Fai
         columns.into_iter().map(|column| Arc::new(StringArray::from(column)) as ArrayRef).collect();
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
         .map_err(|error| Failure::new(ErrorCode::GENERIC_INTERNAL_ERROR, error.to_string()))?;
-    let output_column =
-        |heading: &&str| OutputColumn { name: (*heading).to_owned(), data_type: DataType::Utf8 };
+    let output_column = |heading: &&str| OutputColumn {
+        name: (*heading).to_owned(),
+        trino_type: TrinoType::Varchar(None),
+    };
     Ok(Output {
         columns: headings.iter().map(output_column).collect(),
         batches: stream::iter([Ok(batch)]).boxed(),

@@ -22,6 +22,9 @@ use crate::client_api::tests::rows_of;
 use crate::query::handle::QueryRegistry;
 use crate::query::{ClientContext, Output, OutputColumn, QueryHandle, StatementRunner};
 use crate::system::SystemSources;
+use waterbear_dialect::*;
+use waterbear_protocol::{ErrorCode, Failure};
+use waterbear_types::TrinoType;
 
 /// A catalog with one schema of tables in memory.
 #[derive(Debug)]
@@ -92,7 +95,7 @@ fn table(columns: Vec<(&str, ArrayRef)>) -> Arc<MemoryTable> {
     let column = |field: &arrow::datatypes::FieldRef| Column {
         name: field.name().clone(),
         data_type: field.data_type().clone(),
-        trino_type: crate::client_api::types::TrinoType::of(field.data_type()).unwrap().listing(),
+        trino_type: TrinoType::of(field.data_type()).unwrap().listing(),
         nullable: true,
         comment: None,
         hidden: false,
@@ -169,14 +172,17 @@ impl LocalRunner {
             statement => statement,
         };
         let planned = plan_query(&statement, &self.state, context).await?;
-        let failure = |error| waterbear_engine::failure_of(&error);
+        let failure = |error| waterbear_functions::failure_of(&error);
         let plan = self.state.create_physical_plan(&planned.plan).await.map_err(failure)?;
         let schema = plan.schema();
         let columns = planned
             .columns
             .into_iter()
             .zip(schema.fields())
-            .map(|(name, field)| OutputColumn { name, data_type: field.data_type().clone() })
+            .map(|(name, field)| OutputColumn {
+                name,
+                trino_type: TrinoType::of_field(field).unwrap(),
+            })
             .collect();
         let batches = execute_stream(plan, self.state.task_ctx()).map_err(failure)?;
         let batches = batches.map(move |batch| batch.map_err(failure)).boxed();

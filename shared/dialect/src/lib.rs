@@ -1,7 +1,7 @@
 //! Trino's SQL: which statement a text is, and what it means here.
 //!
-//! Layout: `lexer` divides text into tokens, `metadata` parses SHOW, DESCRIBE and USE and
-//! `show` answers them, `plan` plans queries after `check` has refused what would be answered
+//! Layout: `lexer` divides text into tokens, `metadata` parses SHOW, DESCRIBE and USE (the
+//! coordinator answers them), `plan` plans queries after `check` has refused what would be answered
 //! wrongly and `rewrite` has put it into the planner's terms; `names` keeps what columns are
 //! called, `errors` gives the planner's errors Trino's names and places, `session` checks
 //! sessions.
@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
 
 mod check;
+mod context;
 mod decimals;
 mod errors;
 mod lexer;
@@ -24,18 +25,16 @@ mod pattern;
 mod plan;
 mod rewrite;
 mod session;
-mod show;
-#[cfg(test)]
-pub(crate) mod tests;
 
+pub use context::ClientContext;
 pub use decimals::TrinoDecimals;
+pub use lexer::failure_at;
 pub use metadata::{MetadataStatement, QualifiedName};
 pub use pattern::LikePattern;
-pub use plan::{PlannedQuery, plan_query};
+pub use plan::{PlannedQuery, full_name, plan_query};
 pub use session::check_session;
-pub use show::run_metadata;
 
-use lexer::{Lexed, TrinoDialect, failure_at, lex, mismatched, place};
+use lexer::{Lexed, TrinoDialect, lex, mismatched, place};
 use metadata::Cursor;
 
 /// How deep brackets and subqueries may be nested.

@@ -4,20 +4,28 @@
 //! makes it in ranking functions, which are bigint in Trino; a value beyond bigint fails the query
 //! with NUMERIC_VALUE_OUT_OF_RANGE instead of being shown wrongly. Month-day-nano intervals are
 //! shown as `interval day to second`; one with months in it fails the query.
+//!
+//! What Arrow's types cannot say (`varchar(25)`, `char(3)`, `json`) stands in the metadata of a
+//! field under [`METADATA_KEY`].
 
-use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
+use std::collections::HashMap;
+
+use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use waterbear_protocol::client::{Column, FieldName, NamedType, TypeArgument, TypeSignature};
 use waterbear_protocol::{ErrorCode, Failure};
 
-use crate::query::OutputColumn;
+/// The key of a field's metadata with the Trino type that its Arrow type cannot say.
+pub const METADATA_KEY: &str = "trino.type";
 
 /// A Trino type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrinoType {
     /// A type without arguments: `bigint`, `date`, …
     Plain(&'static str),
-    /// `varchar` without a length.
-    Varchar,
+    /// `varchar`, `varchar(length)`.
+    Varchar(Option<u32>),
+    /// `char(length)`. Values are stored without their padding.
+    Char(u32),
     /// `decimal(precision, scale)`.
     Decimal(u8, u8),
     /// `time(precision)`.
@@ -44,12 +52,49 @@ const fn digits(unit: &TimeUnit) -> u8 {
 }
 
 impl TrinoType {
+    /// The Trino type of a field: its metadata's, else its Arrow type's.
+    ///
+    /// # Errors
+    /// NOT_SUPPORTED for types that have none.
+    pub fn of_field(field: &Field) -> Result<Self, Failure> {
+        match field.metadata().get(METADATA_KEY).and_then(|text| Self::annotated(text)) {
+            Some(named) => Ok(named),
+            None => Self::of(field.data_type()),
+        }
+    }
+
+    /// The field with this type noted in its metadata, where its Arrow type alone would not say
+    /// it. Any earlier note is replaced.
+    pub fn annotate(&self, field: Field) -> Field {
+        let mut metadata: HashMap<String, String> = field.metadata().clone();
+        metadata.remove(METADATA_KEY);
+        if Self::annotated(&self.listing()).is_some() {
+            metadata.insert(METADATA_KEY.to_owned(), self.listing());
+        }
+        field.with_metadata(metadata)
+    }
+
+    /// The types that stand in metadata.
+    fn annotated(text: &str) -> Option<Self> {
+        let length = |base: &str| {
+            text.strip_prefix(base)?.strip_prefix('(')?.strip_suffix(')')?.parse().ok()
+        };
+        match text {
+            "json" => Some(Self::Plain("json")),
+            "uuid" => Some(Self::Plain("uuid")),
+            "ipaddress" => Some(Self::Plain("ipaddress")),
+            _ => length("varchar")
+                .map(|length| Self::Varchar(Some(length)))
+                .or_else(|| length("char").map(Self::Char)),
+        }
+    }
+
     /// The Trino type of an Arrow type.
     ///
     /// # Errors
     /// NOT_SUPPORTED for types that have none.
     pub fn of(data_type: &DataType) -> Result<Self, Failure> {
-        let boxed = |inner: &DataType| Ok::<_, Failure>(Box::new(Self::of(inner)?));
+        let boxed = |inner: &Field| Ok::<_, Failure>(Box::new(Self::of_field(inner)?));
         Ok(match data_type {
             DataType::Null => Self::Plain("unknown"),
             DataType::Boolean => Self::Plain("boolean"),
@@ -63,7 +108,7 @@ impl TrinoType {
             | DataType::Decimal64(precision, scale)
             | DataType::Decimal128(precision, scale)
             | DataType::Decimal256(precision, scale) => decimal(*precision, *scale),
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Self::Varchar,
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Self::Varchar(None),
             DataType::Binary
             | DataType::LargeBinary
             | DataType::BinaryView
@@ -78,21 +123,21 @@ impl TrinoType {
             | DataType::LargeList(item)
             | DataType::ListView(item)
             | DataType::LargeListView(item)
-            | DataType::FixedSizeList(item, _) => Self::Array(boxed(item.data_type())?),
+            | DataType::FixedSizeList(item, _) => Self::Array(boxed(item)?),
             DataType::Map(entries, _) => match entries.data_type() {
                 DataType::Struct(fields) if fields.len() == 2 => {
-                    Self::Map(boxed(fields[0].data_type())?, boxed(fields[1].data_type())?)
+                    Self::Map(boxed(&fields[0])?, boxed(&fields[1])?)
                 }
                 _ => return Err(unsupported(data_type)),
             },
             DataType::Struct(fields) => {
                 let field = |field: &arrow::datatypes::FieldRef| {
-                    Ok((field.name().clone(), Self::of(field.data_type())?))
+                    Ok((field.name().clone(), Self::of_field(field)?))
                 };
                 Self::Row(fields.iter().map(field).collect::<Result<_, Failure>>()?)
             }
             DataType::Dictionary(_, values) => Self::of(values)?,
-            DataType::RunEndEncoded(_, values) => Self::of(values.data_type())?,
+            DataType::RunEndEncoded(_, values) => Self::of_field(values)?,
             DataType::Union(..) => return Err(unsupported(data_type)),
         })
     }
@@ -115,7 +160,9 @@ impl TrinoType {
         };
         match self {
             Self::Plain(name) => (*name).to_owned(),
-            Self::Varchar => "varchar".to_owned(),
+            Self::Varchar(None) => "varchar".to_owned(),
+            Self::Varchar(Some(length)) => format!("varchar({length})"),
+            Self::Char(length) => format!("char({length})"),
             Self::Decimal(precision, scale) => format!("decimal({precision}{comma}{scale})"),
             Self::Time(precision) => precise("time", precision, ""),
             Self::Timestamp(precision) => precise("timestamp", precision, ""),
@@ -127,8 +174,13 @@ impl TrinoType {
                 format!("map({}, {})", key.text(comma, parametric), value.text(comma, parametric))
             }
             Self::Row(fields) => {
+                let listing = comma == ",";
                 let field = |(name, field): &(String, Self)| match name.as_str() {
                     "" => field.text(comma, parametric),
+                    name if listing => {
+                        let name = name.replace('"', "\"\"");
+                        format!("\"{name}\" {}", field.text(comma, parametric))
+                    }
                     name => format!("{name} {}", field.text(comma, parametric)),
                 };
                 format!("row({})", fields.iter().map(field).collect::<Vec<_>>().join(", "))
@@ -148,7 +200,11 @@ impl TrinoType {
         };
         match self {
             Self::Plain(name) => TypeSignature::plain(*name),
-            Self::Varchar => of("varchar", vec![TypeArgument::Long(i64::from(i32::MAX))]),
+            Self::Varchar(length) => {
+                let length = length.map_or(i64::from(i32::MAX), i64::from);
+                of("varchar", vec![TypeArgument::Long(length)])
+            }
+            Self::Char(length) => of("char", vec![TypeArgument::Long(i64::from(*length))]),
             Self::Decimal(precision, scale) => of("decimal", vec![long(*precision), long(*scale)]),
             Self::Time(precision) => precise("time", *precision),
             Self::Timestamp(precision) => precise("timestamp", *precision),
@@ -185,20 +241,14 @@ fn unsupported(data_type: &DataType) -> Failure {
     Failure::new(ErrorCode::NOT_SUPPORTED, format!("Unsupported result type: {data_type}"))
 }
 
-/// The columns as the client protocol shows them.
-///
-/// # Errors
-/// NOT_SUPPORTED for types that Trino does not have.
-pub fn columns(columns: &[OutputColumn], parametric: bool) -> Result<Vec<Column>, Failure> {
-    let column = |column: &OutputColumn| {
-        let trino_type = TrinoType::of(&column.data_type)?;
-        Ok(Column {
-            name: column.name.clone(),
-            type_name: trino_type.display(parametric),
-            type_signature: trino_type.signature(parametric),
-        })
-    };
-    columns.iter().map(column).collect()
+/// A column as the client protocol shows it. Without `parametric_datetime`, times lose their
+/// precision.
+pub fn column(name: &str, trino_type: &TrinoType, parametric_datetime: bool) -> Column {
+    Column {
+        name: name.to_owned(),
+        type_name: trino_type.display(parametric_datetime),
+        type_signature: trino_type.signature(parametric_datetime),
+    }
 }
 
 #[cfg(test)]
@@ -250,11 +300,24 @@ mod tests {
     }
 
     #[test]
+    fn metadata_says_what_arrow_cannot() {
+        let plain = Field::new("c", DataType::Utf8, true);
+        for trino in [TrinoType::Varchar(Some(25)), TrinoType::Char(3), TrinoType::Plain("json")] {
+            let field = trino.annotate(plain.clone());
+            assert_eq!(TrinoType::of_field(&field).unwrap(), trino);
+            assert_eq!(TrinoType::Varchar(None).annotate(field), plain);
+        }
+        let nested = TrinoType::Char(2).annotate(plain);
+        let list = Field::new("l", DataType::List(Arc::new(nested)), true);
+        assert_eq!(TrinoType::of_field(&list).unwrap().listing(), "array(char(2))");
+    }
+
+    #[test]
     fn signatures_follow_the_capability() {
         let timestamp = TrinoType::Timestamp(3);
         assert_eq!(timestamp.signature(true).arguments, vec![TypeArgument::Long(3)]);
         assert_eq!(timestamp.signature(false).arguments, vec![]);
-        let varchar = TrinoType::Varchar.signature(false);
+        let varchar = TrinoType::Varchar(None).signature(false);
         assert_eq!(varchar.arguments, vec![TypeArgument::Long(2147483647)]);
     }
 }

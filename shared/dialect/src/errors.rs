@@ -4,11 +4,11 @@ use arrow::datatypes::DataType;
 use datafusion::common::{Column, SchemaError, Span};
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token};
-use waterbear_engine::failure_of;
+use waterbear_functions::failure_of;
 use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
 
 use super::lexer::{Lexed, failure_at, place};
-use crate::client_api::types::TrinoType;
+use waterbear_types::TrinoType;
 
 /// The failure that the client sees for an error of planning.
 pub(super) fn planning_failure(error: &DataFusionError, lexed: &Lexed) -> Failure {
