@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
 
 mod check;
+mod configure;
 mod context;
 mod decimals;
 mod errors;
@@ -26,8 +27,8 @@ mod plan;
 mod rewrite;
 mod session;
 
+pub use configure::configure;
 pub use context::ClientContext;
-pub use decimals::TrinoDecimals;
 pub use lexer::failure_at;
 pub use metadata::{MetadataStatement, QualifiedName};
 pub use pattern::LikePattern;

@@ -117,9 +117,11 @@ impl Engine {
             .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_limit)))
             .with_disk_manager_builder(disk)
             .build_arc()?;
-        let functions = SessionStateBuilder::new_with_default_features()
-            .with_runtime_env(Arc::clone(&environment))
-            .build();
+        let functions = waterbear_functions::register(
+            SessionStateBuilder::new_with_default_features()
+                .with_runtime_env(Arc::clone(&environment)),
+        )
+        .build();
         let inner = Inner {
             runtime: Some(runtime),
             environment,

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use datafusion::execution::SessionState;
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::optimizer::Analyzer;
 use datafusion::prelude::SessionConfig;
 use waterbear_membership::Membership;
 use waterbear_protocol::membership::NodeInfo;
@@ -15,7 +14,7 @@ use waterbear_protocol::{ErrorCode, Failure};
 
 use super::handle::QueryState;
 use super::{Output, OutputColumn, QueryHandle, StatementRunner};
-use waterbear_dialect::{self as dialect, Statement, TrinoDecimals};
+use waterbear_dialect::{self as dialect, Statement};
 use waterbear_types::TrinoType;
 
 use crate::catalogs::Catalogs;
@@ -55,19 +54,12 @@ impl Runner {
     ) -> Self {
         let mut config = SessionConfig::new();
         let settings = config.options_mut();
-        // TPC-H's and every user's `0.05` is a decimal in Trino.
-        settings.sql_parser.parse_float_as_decimal = true;
-        settings.catalog.information_schema = false;
         settings.execution.collect_statistics = true;
-        // Before type coercion, which must see the types that the dialect's rule leaves.
-        let mut analysis = Analyzer::default().rules;
-        analysis.insert(0, Arc::new(TrinoDecimals));
-        let base = SessionStateBuilder::new_with_default_features()
+        let builder = SessionStateBuilder::new_with_default_features()
             .with_config(config)
-            .with_analyzer_rules(analysis)
             .with_runtime_env(run.engine.environment())
-            .with_catalog_list(Arc::clone(&catalogs) as _)
-            .build();
+            .with_catalog_list(Arc::clone(&catalogs) as _);
+        let base = dialect::configure(builder).build();
         Self { catalogs, base, membership, options, run }
     }
 

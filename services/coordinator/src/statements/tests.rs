@@ -158,9 +158,9 @@ impl LocalRunner {
         let sources = SystemSources { registry: Arc::clone(&registry), nodes: Arc::new(nodes) };
         let memory: Arc<dyn Connector> = Arc::new(nations());
         let catalogs = Arc::new(Catalogs::new([("TPCH".to_owned(), memory)].into(), sources));
-        let state = SessionStateBuilder::new_with_default_features()
-            .with_catalog_list(Arc::clone(&catalogs) as _)
-            .build();
+        let builder = SessionStateBuilder::new_with_default_features()
+            .with_catalog_list(Arc::clone(&catalogs) as _);
+        let state = configure(builder).build();
         Self { catalogs, state, registry }
     }
 

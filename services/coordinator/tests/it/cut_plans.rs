@@ -7,10 +7,8 @@ use arrow::array::Array;
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::optimizer::Analyzer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use waterbear_coordinator::planner::{self, CutOptions, StagePlan};
-use waterbear_dialect::TrinoDecimals;
 use waterbear_engine::{Engine, EngineOptions};
 use waterbear_testkit::tpch::{self, Column, Rows};
 
@@ -31,14 +29,9 @@ fn engine(folder: &tempfile::TempDir) -> Engine {
 
 /// A session with the TPC-H tables at scale factor 0.01 under their standard names.
 async fn session() -> SessionContext {
-    let mut config = SessionConfig::new().with_target_partitions(4);
-    config.options_mut().sql_parser.parse_float_as_decimal = true;
-    let mut analysis = Analyzer::default().rules;
-    analysis.insert(0, Arc::new(TrinoDecimals));
-    let state = SessionStateBuilder::new_with_default_features()
-        .with_config(config)
-        .with_analyzer_rules(analysis)
-        .build();
+    let config = SessionConfig::new().with_target_partitions(4);
+    let builder = SessionStateBuilder::new_with_default_features().with_config(config);
+    let state = waterbear_dialect::configure(builder).build();
     let context = SessionContext::new_with_state(state);
     let properties = BTreeMap::from([
         ("tpch.column-naming".to_owned(), "STANDARD".to_owned()),

@@ -1,0 +1,21 @@
+//! A session that plans Trino's SQL.
+
+use std::sync::Arc;
+
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::optimizer::Analyzer;
+
+use crate::decimals::TrinoDecimals;
+
+/// Gives a session Trino's functions, and the rules by which its operators mean what they mean in
+/// Trino. Whatever plans a [`crate::ParsedQuery`] must come from here.
+pub fn configure(mut builder: SessionStateBuilder) -> SessionStateBuilder {
+    // `0.05` is a decimal in Trino.
+    let options = builder.config().get_or_insert_default().options_mut();
+    options.sql_parser.parse_float_as_decimal = true;
+    options.catalog.information_schema = false;
+    // Before type coercion, which must see the types that the dialect's rules leave.
+    let mut analysis = Analyzer::default().rules;
+    analysis.insert(0, Arc::new(TrinoDecimals));
+    waterbear_functions::register(builder).with_analyzer_rules(analysis)
+}

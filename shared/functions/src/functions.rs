@@ -1,0 +1,46 @@
+//! The list of all functions.
+
+use std::sync::Arc;
+
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
+
+/// Functions of all kinds, to be registered together.
+#[derive(Debug, Default)]
+pub struct Functions {
+    /// One row in, one value out.
+    pub scalar: Vec<Arc<ScalarUDF>>,
+    /// Scalar functions that take lambdas.
+    pub higher_order: Vec<Arc<HigherOrderUDF>>,
+    /// Many rows in, one value out.
+    pub aggregate: Vec<Arc<AggregateUDF>>,
+    /// Over the rows around each row.
+    pub window: Vec<Arc<WindowUDF>>,
+}
+
+impl Functions {
+    /// Adds those of another family.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        self.scalar.extend(other.scalar);
+        self.higher_order.extend(other.higher_order);
+        self.aggregate.extend(other.aggregate);
+        self.window.extend(other.window);
+        self
+    }
+}
+
+/// All functions of this crate.
+fn all() -> Functions {
+    Functions::default()
+}
+
+/// Adds Trino's functions to those that a session already has; of two with one name Trino's stays.
+pub fn register(mut builder: SessionStateBuilder) -> SessionStateBuilder {
+    let all = all();
+    builder.scalar_functions().get_or_insert_default().extend(all.scalar);
+    builder.higher_order_functions().get_or_insert_default().extend(all.higher_order);
+    builder.aggregate_functions().get_or_insert_default().extend(all.aggregate);
+    builder.window_functions().get_or_insert_default().extend(all.window);
+    builder
+}
