@@ -9,10 +9,10 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as DFStatement;
 use datafusion::sql::sqlparser::ast::{
-    Expr, ObjectName, Query, Spanned, Statement as SqlStatement, Visit, Visitor,
+    Expr, FunctionArguments, ObjectName, Query, Spanned, Statement as SqlStatement, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::tokenizer::Token;
-use waterbear_functions::failure_of;
+use waterbear_functions::{Availability, FunctionKind, availability, failure_of};
 use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
 
 use super::errors::planning_failure;
@@ -65,9 +65,7 @@ async fn plan_parsed(
     for table in &uses.tables {
         table.check(state, context).await?;
     }
-    for (name, location) in &uses.functions {
-        check_function(name, *location, state)?;
-    }
+    uses.functions.iter().try_for_each(check_function)?;
     let state = in_session(state, context);
     let statement = DFStatement::Statement(Box::new(SqlStatement::Query(query)));
     let failure = |error: DataFusionError| planning_failure(&error, &parsed.lexed);
@@ -121,7 +119,15 @@ struct Uses {
     /// For each query around this place: the names that its WITH gives.
     with: Vec<HashSet<String>>,
     tables: Vec<TableUse>,
-    functions: Vec<(String, Option<ErrorLocation>)>,
+    functions: Vec<FunctionUse>,
+}
+
+struct FunctionUse {
+    name: String,
+    location: Option<ErrorLocation>,
+    over: bool,
+    /// With DISTINCT, ORDER BY or FILTER.
+    aggregates: bool,
 }
 
 struct TableUse {
@@ -156,7 +162,20 @@ impl Visitor for Uses {
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         if let Expr::Function(function) = expr {
             let name = function.name.to_string().replace('"', "").to_lowercase();
-            self.functions.push((name, place(function.name.span().start)));
+            let listed = match &function.args {
+                FunctionArguments::List(list) => {
+                    list.duplicate_treatment.is_some() || !list.clauses.is_empty()
+                }
+                FunctionArguments::None | FunctionArguments::Subquery(_) => false,
+            };
+            self.functions.push(FunctionUse {
+                name,
+                location: place(function.name.span().start),
+                over: function.over.is_some(),
+                aggregates: listed
+                    || function.filter.is_some()
+                    || !function.within_group.is_empty(),
+            });
         }
         ControlFlow::Continue(())
     }
@@ -207,19 +226,29 @@ pub fn full_name(
     }
 }
 
-fn check_function(
-    name: &str,
-    location: Option<ErrorLocation>,
-    state: &SessionState,
-) -> Result<(), Failure> {
-    let known = name == "unnest"
-        || state.scalar_functions().contains_key(name)
-        || state.aggregate_functions().contains_key(name)
-        || state.window_functions().contains_key(name)
-        || state.higher_order_functions().contains_key(name);
-    if known {
-        return Ok(());
+/// Refuses what Trino does not have, whatever DataFusion calls by that name, and a function that
+/// is called as another kind of function.
+fn check_function(used: &FunctionUse) -> Result<(), Failure> {
+    let name = &used.name;
+    let failure = |code, message: String| Err(failure_at(used.location, code, message));
+    match availability(name) {
+        Availability::Unknown => {
+            failure(ErrorCode::FUNCTION_NOT_FOUND, format!("Function '{name}' not registered"))
+        }
+        Availability::NotSupported => {
+            failure(ErrorCode::NOT_SUPPORTED, format!("Function '{name}' is not supported"))
+        }
+        Availability::Supported(FunctionKind::Window) if !used.over => failure(
+            ErrorCode::MISSING_OVER,
+            format!("Window function {name} requires an OVER clause"),
+        ),
+        Availability::Supported(FunctionKind::Scalar) if used.over => {
+            failure(ErrorCode::FUNCTION_NOT_WINDOW, format!("Not a window function: {name}"))
+        }
+        Availability::Supported(FunctionKind::Scalar) if used.aggregates => failure(
+            ErrorCode::FUNCTION_NOT_AGGREGATE,
+            format!("{name} is not an aggregation function"),
+        ),
+        Availability::Supported(_) => Ok(()),
     }
-    let message = format!("Function '{name}' not registered");
-    Err(failure_at(location, ErrorCode::FUNCTION_NOT_FOUND, message))
 }

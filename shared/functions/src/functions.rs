@@ -31,7 +31,7 @@ impl Functions {
 }
 
 /// All functions of this crate.
-fn all() -> Functions {
+pub(crate) fn all() -> Functions {
     Functions::default()
 }
 

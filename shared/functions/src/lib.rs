@@ -8,6 +8,8 @@
 
 mod failure;
 mod functions;
+mod registry;
 
 pub use failure::failure_of;
 pub use functions::{Functions, register};
+pub use registry::{Availability, Function, FunctionKind, availability, supported_functions};
