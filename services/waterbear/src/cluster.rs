@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use axum::Router;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use waterbear_config::Config;
 use waterbear_connector::Connector;
 use waterbear_coordinator::query::runner::RunnerOptions;
 use waterbear_coordinator::{Coordinator, CoordinatorOptions};
@@ -21,6 +22,7 @@ use waterbear_serve::Server;
 use waterbear_serve::info::{self, NodeStatus};
 use waterbear_worker::{WorkerLimits, WorkerOptions, WorkerService};
 
+use crate::machine;
 use crate::node::Node;
 
 /// Silence after which a node counts as lost, and life of an announcement.
@@ -52,8 +54,27 @@ impl Running {
 pub struct Share {
     /// Bytes of its memory pool.
     pub memory: u64,
+    /// Bytes of it that one query may have.
+    pub query_memory: u64,
     /// CPU threads.
     pub threads: usize,
+}
+
+impl Share {
+    /// The share of each of `nodes` nodes on this machine, as the configuration says, and where it
+    /// says nothing: six tenths of the memory, half of it for one query.
+    pub fn of(config: &Config, nodes: u32, threads: usize) -> Self {
+        let machine = machine::memory();
+        let memory = match config.memory_pool_size {
+            Some(size) => size.of(machine),
+            None => machine / 10 * 6 / u64::from(nodes.max(1)),
+        };
+        let query_memory = match config.query.max_memory_per_node {
+            Some(size) => size.of(machine).min(memory),
+            None => memory / 2,
+        };
+        Self { memory, query_memory, threads }
+    }
 }
 
 /// Starts the service that knows who is in the cluster.
@@ -91,7 +112,7 @@ pub fn worker(mut node: Node, settings: WorkerSettings) -> Result<Running> {
         engine: engine.clone(),
         internal_listener: node.internal.take(),
         client_timeout: settings.client_timeout,
-        limits: WorkerLimits::default(),
+        limits: WorkerLimits::of_memory(engine.memory_limit()),
         shutdown: node.shutdown.clone(),
     });
     let mut parts = running.take_parts();
@@ -194,6 +215,7 @@ fn engine(node: &Node, share: Share) -> Result<Engine> {
     let options = EngineOptions {
         name: node.info.role.name().to_owned(),
         memory_limit: usize::try_from(share.memory).unwrap_or(usize::MAX),
+        query_memory_limit: usize::try_from(share.query_memory).unwrap_or(usize::MAX),
         threads: share.threads,
         spill_dir: node.folder.path().join("spill"),
     };

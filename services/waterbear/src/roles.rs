@@ -58,20 +58,16 @@ fn start(
     catalogs: BTreeMap<String, std::sync::Arc<dyn waterbear_connector::Connector>>,
 ) -> Result<Running> {
     let threads = config.task.max_worker_threads.unwrap_or_else(machine::cores);
-    let total = machine::memory();
-    let memory = config.query.max_memory_per_node.map_or(total / 10 * 6, |size| size.of(total));
+    let share = Share::of(config, 1, threads);
     match role {
         Role::Worker => cluster::worker(
             node,
-            WorkerSettings {
-                share: Share { memory, threads },
-                client_timeout: config.task.client_timeout,
-            },
+            WorkerSettings { share, client_timeout: config.task.client_timeout },
         ),
         Role::Coordinator => cluster::coordinator(
             node,
             CoordinatorSettings {
-                share: Share { memory, threads: machine::cores() },
+                share: Share { threads: machine::cores(), ..share },
                 partitions: config.task.concurrency.unwrap_or(threads),
                 client_timeout: config.query.client_timeout,
                 process_forwarded: config.http.process_forwarded == ProcessForwarded::Accept,

@@ -236,16 +236,11 @@ fn data_dir(args: &StandaloneArgs, config: &Config) -> Result<(PathBuf, Option<T
 
 /// Memory and threads, divided by the workers.
 fn share(config: &Config, workers: u32) -> Share {
-    let total = machine::memory();
-    let memory = match config.query.max_memory_per_node {
-        Some(size) => size.of(total),
-        None => total / 10 * 6 / u64::from(workers),
-    };
     let threads = config
         .task
         .max_worker_threads
         .unwrap_or_else(|| (machine::cores() / workers as usize).max(1));
-    Share { memory, threads }
+    Share::of(config, workers, threads)
 }
 
 /// The configured catalogs; without a folder of them there is tpch.

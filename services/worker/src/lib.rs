@@ -39,11 +39,13 @@ pub struct WorkerLimits {
     pub data_concurrency: usize,
 }
 
-impl Default for WorkerLimits {
-    fn default() -> Self {
+impl WorkerLimits {
+    /// Limits for a worker with so many bytes of memory: buffers are there for speed, so where
+    /// memory is short they leave it to the operators.
+    pub fn of_memory(memory: usize) -> Self {
         Self {
-            output_partition_bytes: 4 << 20,
-            exchange_buffer_bytes: 8 << 20,
+            output_partition_bytes: (memory / 256).clamp(256 << 10, 4 << 20),
+            exchange_buffer_bytes: (memory / 128).clamp(512 << 10, 8 << 20),
             data_concurrency: 4096,
         }
     }

@@ -26,6 +26,8 @@ pub struct Config {
     pub discovery: Vec<DiscoveryUri>,
     /// Queries.
     pub query: Query,
+    /// `memory.pool-size-per-node`, if given.
+    pub memory_pool_size: Option<MemorySize>,
     /// Tasks.
     pub task: Task,
     /// Retry policies.
@@ -92,7 +94,7 @@ pub enum ProcessForwarded {
 pub struct Query {
     /// `query.client.timeout`.
     pub client_timeout: Duration,
-    /// `query.max-memory-per-node`, if given: a worker's memory pool.
+    /// `query.max-memory-per-node`, if given: what one query may have of a node's memory pool.
     pub max_memory_per_node: Option<MemorySize>,
 }
 

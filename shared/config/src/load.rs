@@ -146,6 +146,9 @@ impl Load<'_> {
                     .settings
                     .get("query.max-memory-per-node", |text| text.parse().ok()),
             },
+            memory_pool_size: self
+                .settings
+                .get("memory.pool-size-per-node", |text| text.parse().ok()),
             task: Task {
                 max_worker_threads: self.settings.get("task.max-worker-threads", kind::threads),
                 concurrency: self.settings.get("task.concurrency", |text| text.parse().ok()),

@@ -22,14 +22,18 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use waterbear_protocol::Failure;
 
+use crate::memory::{ByteCounter, byte_counter};
+
 /// Where a task's inputs come from: implemented by whoever runs the task.
 pub trait InputStreams: Send + Sync + fmt::Debug {
     /// Opens one partition of one exchange source (both count from zero). Called once for each.
+    /// `held` counts what is buffered for it against the task's memory.
     fn open(
         &self,
         input: usize,
         partition: usize,
         schema: SchemaRef,
+        held: ByteCounter,
     ) -> BoxStream<'static, Result<RecordBatch, Failure>>;
 }
 
@@ -130,9 +134,10 @@ impl ExecutionPlan for ExchangeSourceExec {
             return internal_err!("an exchange source runs only inside a task");
         };
         let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let held = byte_counter("ExchangeInput", context.memory_pool());
         let batches = inputs
             .0
-            .open(self.input, partition, self.schema())
+            .open(self.input, partition, self.schema(), held)
             .inspect(move |batch| {
                 if let Ok(batch) = batch {
                     metrics.record_output(batch.num_rows());

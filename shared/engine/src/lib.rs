@@ -17,7 +17,7 @@ use std::sync::Arc;
 use datafusion::config::ConfigOptions;
 use datafusion::execution::TaskContext;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool};
+use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
@@ -28,19 +28,22 @@ use waterbear_protocol::{ErrorCode, Failure};
 
 pub use codec::{decode_plan, encode_plan};
 pub use exchange_source::{ExchangeSourceExec, InputStreams};
+pub use memory::ByteCounter;
 pub use prepared::PreparedTask;
 pub use waterbear_functions::failure_of;
 
 use crate::exchange_source::TaskInputs;
-use crate::memory::TaskMemoryPool;
+use crate::memory::{NodeMemory, TaskMemoryPool};
 
 /// What an engine may use of its machine.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
     /// Names the CPU threads, for profiles and debuggers.
     pub name: String,
-    /// Bytes that all tasks together may hold (`query.max-memory-per-node`).
+    /// Bytes that all queries together may hold (`memory.pool-size-per-node`).
     pub memory_limit: usize,
+    /// Bytes that all tasks of one query may hold (`query.max-memory-per-node`); at most the above.
+    pub query_memory_limit: usize,
     /// CPU threads (`task.max-worker-threads`).
     pub threads: usize,
     /// Folder for operator spill; made with mode 0700 if absent.
@@ -82,7 +85,7 @@ struct Inner {
     runtime: Option<tokio::runtime::Runtime>,
     environment: Arc<RuntimeEnv>,
     functions: datafusion::execution::SessionState,
-    memory_limit: usize,
+    memory: NodeMemory,
 }
 
 impl Drop for Inner {
@@ -113,8 +116,9 @@ impl Engine {
         })?;
         let disk = DiskManagerBuilder::default()
             .with_mode(DiskManagerMode::Directories(vec![options.spill_dir]));
+        let memory = NodeMemory::new(options.memory_limit, options.query_memory_limit);
         let environment = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_limit)))
+            .with_memory_pool(memory.pool())
             .with_disk_manager_builder(disk)
             .build_arc()?;
         let functions = waterbear_functions::register(
@@ -122,12 +126,7 @@ impl Engine {
                 .with_runtime_env(Arc::clone(&environment)),
         )
         .build();
-        let inner = Inner {
-            runtime: Some(runtime),
-            environment,
-            functions,
-            memory_limit: options.memory_limit,
-        };
+        let inner = Inner { runtime: Some(runtime), environment, functions, memory };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -153,7 +152,7 @@ impl Engine {
 
     /// Bytes that all tasks together may hold.
     pub fn memory_limit(&self) -> usize {
-        self.inner.memory_limit
+        self.inner.memory.limit()
     }
 
     /// Decodes a task's plan and makes it ready to run. Does not block for long, but is CPU work.
@@ -210,7 +209,8 @@ impl Engine {
         }
         let config = SessionConfig::from(options).with_extension(Arc::new(TaskInputs(inputs)));
         let shared = &self.inner.environment;
-        let memory = Arc::new(TaskMemoryPool::new(Arc::clone(&shared.memory_pool)));
+        let query = self.inner.memory.query(attempt.query());
+        let memory = Arc::new(TaskMemoryPool::new(query));
         let environment = RuntimeEnv {
             memory_pool: Arc::clone(&memory) as Arc<dyn MemoryPool>,
             disk_manager: Arc::clone(&shared.disk_manager),

@@ -9,7 +9,7 @@ use waterbear_protocol::Failure;
 use waterbear_protocol::task::TaskStats;
 
 use crate::exchange_source::ExchangeSourceExec;
-use crate::memory::TaskMemoryPool;
+use crate::memory::{ByteCounter, TaskMemoryPool, byte_counter};
 use waterbear_functions::failure_of;
 
 /// A task's plan with all that it needs to run. All its partitions must run, together and in this
@@ -46,6 +46,11 @@ impl PreparedTask {
     /// When an operator cannot start.
     pub fn execute(&self, partition: usize) -> Result<SendableRecordBatchStream, Failure> {
         self.plan.execute(partition, Arc::clone(&self.context)).map_err(|error| failure_of(&error))
+    }
+
+    /// Counts what is buffered of the task's output against its memory.
+    pub fn output_memory(&self) -> ByteCounter {
+        byte_counter("ExchangeOutput", self.context.memory_pool())
     }
 
     /// Fills in what the plan's operators and the memory pool have counted so far.

@@ -15,6 +15,7 @@ use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
+use crate::held::HeldBytes;
 use crate::page::EncodeError;
 use partition::Partition;
 pub use writer::{PartitionWriter, WriteError, Written};
@@ -75,16 +76,36 @@ struct Totals {
     rows: AtomicU64,
     bytes: AtomicU64,
     buffered: AtomicUsize,
+    held: HeldBytes,
     /// Partitions that still have something to give.
     open: AtomicUsize,
     drained: CancellationToken,
 }
 
+impl Totals {
+    fn hold(&self, bytes: usize) {
+        self.buffered.fetch_add(bytes, Ordering::Relaxed);
+        self.held.add(bytes);
+    }
+
+    fn release(&self, bytes: usize) {
+        self.buffered.fetch_sub(bytes, Ordering::Relaxed);
+        self.held.remove(bytes);
+    }
+}
+
 impl OutputBuffer {
     /// A buffer of `partitions` partitions, each read by `readers` readers, each of which gets
-    /// every row. A partition holds about `limit` bytes of pages before its producer waits.
-    pub fn new(partitions: u32, readers: u32, schema: SchemaRef, limit: usize) -> Self {
-        let totals = Arc::new(Totals::default());
+    /// every row. A partition holds about `limit` bytes of pages before its producer waits; `held`
+    /// is told of them.
+    pub fn new(
+        partitions: u32,
+        readers: u32,
+        schema: SchemaRef,
+        limit: usize,
+        held: HeldBytes,
+    ) -> Self {
+        let totals = Arc::new(Totals { held, ..Totals::default() });
         totals.open.store(partitions as usize, Ordering::Relaxed);
         if partitions == 0 {
             totals.drained.cancel();

@@ -7,6 +7,7 @@
 pub mod buffer;
 pub mod error;
 pub mod fetch;
+pub mod held;
 pub mod http;
 pub mod metric;
 pub mod page;
@@ -15,5 +16,6 @@ pub mod reader;
 pub use buffer::{OutputBuffer, Pages, PartitionWriter, ReadError, WriteError, Written};
 pub use error::ExchangeError;
 pub use fetch::{Answer, Fetch, FetchError, PageRequest, Source};
+pub use held::HeldBytes;
 pub use metric::ExchangeMetrics;
 pub use reader::{ExchangeReader, ReaderOptions};

@@ -21,6 +21,7 @@ use waterbear_protocol::task::{Producer, SourcePartition};
 
 use crate::error::ExchangeError;
 use crate::fetch::{Fetch, FetchError, Source};
+use crate::held::HeldBytes;
 use crate::http::HttpFetch;
 use crate::metric::ExchangeMetrics;
 use crate::page::PageDecoder;
@@ -35,6 +36,8 @@ pub struct ReaderOptions {
     /// Bytes of pages that may wait for the consumer (`exchange.max-buffer-size`); with many
     /// sources about one answer of each may come on top.
     pub buffer_bytes: usize,
+    /// Is told of them.
+    pub held: HeldBytes,
     /// How long a producer may hold a request that it has no page for.
     pub max_wait: Duration,
     /// Counts the bytes that come over the wire.
@@ -81,7 +84,7 @@ impl ExchangeReader {
         options: &ReaderOptions,
     ) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
-        let budget = Arc::new(Budget::new(options.buffer_bytes));
+        let budget = Arc::new(Budget::new(options.buffer_bytes, options.held.clone()));
         let requests = CancellationToken::new();
         for (index, source) in sources.iter().enumerate() {
             let reader = SourceReader {

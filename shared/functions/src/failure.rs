@@ -18,10 +18,12 @@ pub fn failure_of(error: &DataFusionError) -> Failure {
             Some(first) => failure_of(first),
             None => internal(error),
         },
-        DataFusionError::ResourcesExhausted(text) => Failure::new(
-            ErrorCode::EXCEEDED_LOCAL_MEMORY_LIMIT,
-            format!("Query exceeded per-node memory limit (query.max-memory-per-node): {text}"),
-        ),
+        DataFusionError::ResourcesExhausted(text) if text.contains("disk space") => {
+            Failure::new(ErrorCode::EXCEEDED_SPILL_LIMIT, text)
+        }
+        DataFusionError::ResourcesExhausted(text) => {
+            Failure::new(ErrorCode::EXCEEDED_LOCAL_MEMORY_LIMIT, text)
+        }
         DataFusionError::NotImplemented(text) => Failure::new(ErrorCode::NOT_SUPPORTED, text),
         DataFusionError::Execution(text) => failure_of_execution(text),
         DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) => {

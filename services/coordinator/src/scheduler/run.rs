@@ -14,8 +14,8 @@ use futures::stream::{BoxStream, StreamExt};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
-use waterbear_engine::{Engine, InputStreams, PreparedTask, encode_plan, failure_of};
-use waterbear_exchange::{ExchangeMetrics, ExchangeReader, ReaderOptions};
+use waterbear_engine::{ByteCounter, Engine, InputStreams, PreparedTask, encode_plan, failure_of};
+use waterbear_exchange::{ExchangeMetrics, ExchangeReader, HeldBytes, ReaderOptions};
 use waterbear_ids::{AttemptId, QueryId};
 use waterbear_outbound::InternalClient;
 use waterbear_protocol::membership::NodeInfo;
@@ -59,10 +59,16 @@ pub struct RunOptions {
 
 impl RunOptions {
     /// Reads producers' pages; requests run on the I/O runtime whoever polls the rows.
-    fn read(&self, sources: Vec<(Producer, SourcePartition)>, schema: SchemaRef) -> RowStream {
+    fn read(
+        &self,
+        sources: Vec<(Producer, SourcePartition)>,
+        schema: SchemaRef,
+        held: HeldBytes,
+    ) -> RowStream {
         let options = ReaderOptions {
             runtime: self.io.clone(),
             buffer_bytes: ROOT_BUFFER,
+            held,
             max_wait: PAGE_WAIT,
             input_bytes: Arc::default(),
             metrics: self.exchange_metrics.clone(),
@@ -283,7 +289,7 @@ impl Run {
             .flat_map(|task| (0..root.partitions).map(move |partition| (task.clone(), partition)))
             .map(|(task, partition)| (task, SourcePartition { producer: 0, partition, reader: 0 }))
             .collect();
-        let rows = self.options.read(sources, Arc::clone(&schema));
+        let rows = self.options.read(sources, Arc::clone(&schema), HeldBytes::default());
         (schema, rows)
     }
 
@@ -352,7 +358,13 @@ struct RemoteInputs {
 }
 
 impl InputStreams for RemoteInputs {
-    fn open(&self, input: usize, partition: usize, schema: SchemaRef) -> RowStream {
+    fn open(
+        &self,
+        input: usize,
+        partition: usize,
+        schema: SchemaRef,
+        held: ByteCounter,
+    ) -> RowStream {
         let sources = self
             .inputs
             .get(input)
@@ -361,7 +373,7 @@ impl InputStreams for RemoteInputs {
             .iter()
             .map(|source| (self.producers[source.producer as usize].clone(), *source))
             .collect();
-        self.options.read(sources, schema)
+        self.options.read(sources, schema, HeldBytes::counted_by(held))
     }
 }
 

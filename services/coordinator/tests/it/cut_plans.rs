@@ -21,6 +21,7 @@ fn engine(folder: &tempfile::TempDir) -> Engine {
     Engine::new(EngineOptions {
         name: "test".into(),
         memory_limit: 1 << 30,
+        query_memory_limit: 1 << 30,
         threads: 2,
         spill_dir: folder.path().join("spill"),
     })

@@ -8,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use futures::stream::{BoxStream, StreamExt};
 use waterbear_coordinator::planner::StagePlan;
-use waterbear_engine::{Engine, InputStreams, encode_plan, failure_of};
+use waterbear_engine::{ByteCounter, Engine, InputStreams, encode_plan, failure_of};
 use waterbear_ids::QueryId;
 use waterbear_protocol::Failure;
 use waterbear_protocol::task::TaskSession;
@@ -25,6 +25,7 @@ impl InputStreams for Kept {
         input: usize,
         partition: usize,
         _schema: SchemaRef,
+        _held: ByteCounter,
     ) -> BoxStream<'static, Result<RecordBatch, Failure>> {
         let batches = self.0.get(&(input, partition)).cloned().unwrap_or_default();
         futures::stream::iter(batches.into_iter().map(Ok)).boxed()

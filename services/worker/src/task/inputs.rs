@@ -4,8 +4,8 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use waterbear_engine::InputStreams;
-use waterbear_exchange::{ExchangeReader, ReaderOptions};
+use waterbear_engine::{ByteCounter, InputStreams};
+use waterbear_exchange::{ExchangeReader, HeldBytes, ReaderOptions};
 use waterbear_outbound::InternalClient;
 use waterbear_protocol::task::{Producer, SourcePartition, TaskInput};
 use waterbear_protocol::{ErrorCode, Failure};
@@ -50,10 +50,13 @@ impl InputStreams for RemoteInputs {
         input: usize,
         partition: usize,
         schema: SchemaRef,
+        held: ByteCounter,
     ) -> BoxStream<'static, Result<RecordBatch, Failure>> {
         match self.sources(input, partition) {
             Ok(sources) => {
-                ExchangeReader::open(self.client.clone(), sources, schema, &self.options)
+                let held = HeldBytes::counted_by(held);
+                let options = ReaderOptions { held, ..self.options.clone() };
+                ExchangeReader::open(self.client.clone(), sources, schema, &options)
                     .map(|batch| batch.map_err(Failure::from))
                     .boxed()
             }

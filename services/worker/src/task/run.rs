@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 use waterbear_engine::{PreparedTask, failure_of};
-use waterbear_exchange::{OutputBuffer, ReaderOptions, WriteError};
+use waterbear_exchange::{HeldBytes, OutputBuffer, ReaderOptions, WriteError};
 use waterbear_protocol::task::{TaskOutput, TaskRequest, TaskState};
 use waterbear_protocol::{ErrorCode, Failure};
 
@@ -40,8 +40,10 @@ async fn execute(worker: &Worker, task: &Task, request: TaskRequest) -> Result<(
     let prepared = Arc::new(prepare(worker, task, request)?);
     check_partitions(&prepared, output)?;
     let limit = worker.limits.output_partition_bytes;
+    let held = HeldBytes::counted_by(prepared.output_memory());
     let buffer =
-        Arc::new(OutputBuffer::new(output.partitions, output.readers, prepared.schema(), limit));
+        OutputBuffer::new(output.partitions, output.readers, prepared.schema(), limit, held);
+    let buffer = Arc::new(buffer);
     task.run(Arc::clone(&prepared), Arc::clone(&buffer));
     produce(prepared, &buffer).await?;
     task.flush();
@@ -57,6 +59,7 @@ fn prepare(worker: &Worker, task: &Task, request: TaskRequest) -> Result<Prepare
         options: ReaderOptions {
             runtime: worker.io.clone(),
             buffer_bytes: worker.limits.exchange_buffer_bytes,
+            held: HeldBytes::default(),
             max_wait: MAX_WAIT,
             input_bytes: Arc::clone(&task.input_bytes),
             metrics: worker.exchange_metrics.clone(),

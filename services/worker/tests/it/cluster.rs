@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use waterbear_engine::{Engine, EngineOptions, encode_plan};
-use waterbear_exchange::{ExchangeMetrics, ExchangeReader, ReaderOptions};
+use waterbear_exchange::{ExchangeMetrics, ExchangeReader, HeldBytes, ReaderOptions};
 use waterbear_ids::{AttemptId, Incarnation, QueryId};
 use waterbear_outbound::{
     Channel, InternalClient, NodeSecurity, OutboundError, Peer, SecurityOptions,
@@ -54,7 +54,7 @@ pub struct Worker {
 
 impl Worker {
     pub async fn start(id: &str, client_timeout: Duration) -> Self {
-        Self::start_with(id, client_timeout, WorkerLimits::default()).await
+        Self::start_with(id, client_timeout, WorkerLimits::of_memory(1 << 30)).await
     }
 
     pub async fn start_with(id: &str, client_timeout: Duration, limits: WorkerLimits) -> Self {
@@ -62,6 +62,7 @@ impl Worker {
         let engine = Engine::new(EngineOptions {
             name: id.into(),
             memory_limit: 1 << 30,
+            query_memory_limit: 1 << 30,
             threads: 2,
             spill_dir: spill.path().join("spill"),
         })
@@ -207,6 +208,7 @@ impl Caller {
         let options = ReaderOptions {
             runtime: Handle::current(),
             buffer_bytes: 8 << 20,
+            held: HeldBytes::default(),
             max_wait: Duration::from_secs(1),
             input_bytes: Arc::new(AtomicU64::new(0)),
             metrics: ExchangeMetrics::new(&[]),

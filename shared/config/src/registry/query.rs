@@ -6,8 +6,7 @@ use super::kind::{COUNT, Kind, TIME};
 use super::{COORDINATOR, Property, QUERYING, WORKER, honoured, ignored, refused};
 
 const NO_LIMIT: &str = "this limit is not supported yet: queries run without it";
-const POOL: &str =
-    "the limit of a query is the memory pool of each worker, query.max-memory-per-node";
+const POOL: &str = "the limit of a query is that on each node, query.max-memory-per-node";
 const OUT_OF_MEMORY: &str = "no query is killed for another: what finds the memory pool full spills, or fails with EXCEEDED_LOCAL_MEMORY_LIMIT";
 const POLLS: &str =
     "the coordinator polls each task's status with requests of 1s, answered at each change";
@@ -26,8 +25,10 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[rustfmt::skip]
 pub(crate) const PROPERTIES: &[Property] = &[
-    honoured("query.max-memory-per-node", Kind::Memory, "(a share of the machine's memory)", WORKER,
-        "Memory pool of a worker: the most that all its queries together may reserve (Trino: each query). Percent are of the machine's memory (Trino: of the heap)"),
+    honoured("memory.pool-size-per-node", Kind::Memory, "(60% of the machine's memory)", QUERYING,
+        "Memory pool of a node: the most that all its queries together may reserve. Not Trino's, which takes its heap less memory.heap-headroom-per-node. Percent are of the machine's, or the container's, memory"),
+    honoured("query.max-memory-per-node", Kind::Memory, "(half of the pool)", QUERYING,
+        "The most that one query may reserve of a node's memory pool. Percent are of the machine's memory (Trino: of the heap)"),
     honoured("task.max-worker-threads", Kind::Threads, "(the number of cores)", WORKER,
         "Threads on which a worker runs queries"),
     honoured("task.concurrency", Kind::Int(1), "(the number of threads)", QUERYING,
@@ -40,7 +41,7 @@ pub(crate) const PROPERTIES: &[Property] = &[
     ignored("query.max-memory", Kind::Size, "20GB", COORDINATOR, "Trino: memory of a query on all nodes", POOL),
     ignored("query.max-total-memory", Kind::Size, "40GB", COORDINATOR, "Trino: all memory of a query on all nodes", POOL),
     ignored("query.max-total-memory-per-node", Kind::Memory, "", QUERYING, "Removed from Trino", POOL),
-    ignored("memory.heap-headroom-per-node", Kind::Memory, "", QUERYING, "Trino: heap that queries do not use", "there is no heap: query.max-memory-per-node is what queries may use"),
+    ignored("memory.heap-headroom-per-node", Kind::Memory, "", QUERYING, "Trino: heap that queries do not use", "there is no heap: memory.pool-size-per-node is what queries may use"),
     ignored("query.low-memory-killer.policy", Kind::OneOf(&["none", "total-reservation", "total-reservation-on-blocked-nodes"]), "total-reservation-on-blocked-nodes", COORDINATOR,
         "Trino: which query dies when a node is full", OUT_OF_MEMORY).unless("none"),
     ignored("query.low-memory-killer.delay", TIME, "5m", COORDINATOR, "Trino: when it dies", OUT_OF_MEMORY),
@@ -99,8 +100,8 @@ pub(crate) const PROPERTIES: &[Property] = &[
     ignored("task.initial-splits-per-node", COUNT, "", WORKER, "Trino: splits at the start", SPLITS),
     ignored("task.split-concurrency-adjustment-interval", TIME, "100ms", WORKER, "Trino: pace of adaption", SPLITS),
     ignored("task.max-partial-aggregation-memory", Kind::Size, "16MB", WORKER, "Trino: memory of partial aggregation", "partial aggregation stops by itself when it does not reduce its input"),
-    ignored("task.max-partial-top-n-memory", Kind::Size, "16MB", WORKER, "Trino: memory of partial top N", "it has no effect: memory is limited by query.max-memory-per-node alone"),
-    ignored("task.max-local-exchange-buffer-size", Kind::Size, "128MB", WORKER, "Trino: buffers inside a task", "it has no effect: memory is limited by query.max-memory-per-node alone"),
+    ignored("task.max-partial-top-n-memory", Kind::Size, "16MB", WORKER, "Trino: memory of partial top N", "it has no effect: memory is limited by query.max-memory-per-node and memory.pool-size-per-node"),
+    ignored("task.max-local-exchange-buffer-size", Kind::Size, "128MB", WORKER, "Trino: buffers inside a task", "it has no effect: memory is limited by query.max-memory-per-node and memory.pool-size-per-node"),
     ignored("task.scale-writers.enabled", Kind::Bool, "true", QUERYING, "Trino: more writers when needed", WRITES),
     ignored("task.min-writer-count", COUNT, "1", QUERYING, "Trino: writers of a task", WRITES),
     ignored("task.max-writer-count", COUNT, "", QUERYING, "Trino: writers of a task", WRITES),

@@ -97,7 +97,7 @@ impl Partition {
                     state.bytes += page.bytes.len();
                     self.totals.rows.fetch_add(page.rows as u64, Ordering::Relaxed);
                     self.totals.bytes.fetch_add(page.bytes.len() as u64, Ordering::Relaxed);
-                    self.totals.buffered.fetch_add(page.bytes.len(), Ordering::Relaxed);
+                    self.totals.hold(page.bytes.len());
                     state.pages.push_back(page);
                     break;
                 }
@@ -206,7 +206,7 @@ impl Partition {
         let mut state = self.lock();
         state.aborted = true;
         let freed = std::mem::take(&mut state.pages);
-        self.totals.buffered.fetch_sub(std::mem::take(&mut state.bytes), Ordering::Relaxed);
+        self.totals.release(std::mem::take(&mut state.bytes));
         drop(state);
         drop(freed);
         self.closed.cancel();
@@ -224,7 +224,7 @@ impl Partition {
         {
             state.first += 1;
             state.bytes -= page.bytes.len();
-            self.totals.buffered.fetch_sub(page.bytes.len(), Ordering::Relaxed);
+            self.totals.release(page.bytes.len());
         }
         self.writer.notify_one();
         let unwanted = wanted.is_none();

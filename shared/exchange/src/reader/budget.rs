@@ -5,17 +5,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
+use crate::held::HeldBytes;
+
 /// Bytes that wait, and a limit from which on no more are asked for.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,
     used: AtomicUsize,
     room: Notify,
+    held: HeldBytes,
 }
 
 impl Budget {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), used: AtomicUsize::new(0), room: Notify::new() }
+    pub(super) fn new(limit: usize, held: HeldBytes) -> Self {
+        Self { limit: limit.max(1), used: AtomicUsize::new(0), room: Notify::new(), held }
     }
 
     /// Waits until the limit is not reached.
@@ -32,12 +35,21 @@ impl Budget {
 
     pub(super) fn take(&self, bytes: usize) {
         self.used.fetch_add(bytes, Ordering::AcqRel);
+        self.held.add(bytes);
     }
 
     pub(super) fn release(&self, bytes: usize) {
         let before = self.used.fetch_sub(bytes, Ordering::AcqRel);
+        self.held.remove(bytes);
         if before >= self.limit && before - bytes < self.limit {
             self.room.notify_waiters();
         }
+    }
+}
+
+impl Drop for Budget {
+    fn drop(&mut self) {
+        // A reader that is dropped leaves pages that nobody decodes.
+        self.held.remove(*self.used.get_mut());
     }
 }

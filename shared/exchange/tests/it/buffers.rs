@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use rand::Rng;
-use waterbear_exchange::{OutputBuffer, ReadError, Written};
+use waterbear_exchange::{HeldBytes, OutputBuffer, ReadError, Written};
 
 use crate::support::{decoded, numbers, numbers_schema, seeded, values};
 
@@ -13,7 +13,7 @@ const LONG: Duration = Duration::from_secs(60);
 const FULL: usize = 8192;
 
 fn buffer(partitions: u32, readers: u32, limit: usize) -> Arc<OutputBuffer> {
-    Arc::new(OutputBuffer::new(partitions, readers, numbers_schema(), limit))
+    Arc::new(OutputBuffer::new(partitions, readers, numbers_schema(), limit, HeldBytes::default()))
 }
 
 /// Reads to the end, asking again and again for what it has, as a reader on a bad network.

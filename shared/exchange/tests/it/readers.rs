@@ -7,8 +7,8 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use tokio::time::Instant;
 use waterbear_exchange::{
-    Answer, ExchangeMetrics, ExchangeReader, Fetch, FetchError, OutputBuffer, PageRequest,
-    ReaderOptions, Source,
+    Answer, ExchangeMetrics, ExchangeReader, Fetch, FetchError, HeldBytes, OutputBuffer,
+    PageRequest, ReaderOptions, Source,
 };
 use waterbear_protocol::{ErrorCode, Failure};
 
@@ -18,6 +18,7 @@ fn options(buffer_bytes: usize) -> ReaderOptions {
     ReaderOptions {
         runtime: tokio::runtime::Handle::current(),
         buffer_bytes,
+        held: HeldBytes::default(),
         max_wait: Duration::from_millis(200),
         input_bytes: Arc::new(AtomicU64::new(0)),
         metrics: ExchangeMetrics::new(&[]),
@@ -26,8 +27,9 @@ fn options(buffer_bytes: usize) -> ReaderOptions {
 
 /// Producers that each give `batches` full batches of numbers of their own.
 fn producers(count: usize, batches: usize) -> Vec<Arc<OutputBuffer>> {
-    let buffers: Vec<_> =
-        (0..count).map(|_| Arc::new(OutputBuffer::new(1, 1, numbers_schema(), 300_000))).collect();
+    let buffers: Vec<_> = (0..count)
+        .map(|_| Arc::new(OutputBuffer::new(1, 1, numbers_schema(), 300_000, HeldBytes::default())))
+        .collect();
     for (producer, buffer) in buffers.iter().enumerate() {
         let writer = buffer.writer(0).unwrap();
         let start = (producer * batches * 8192) as i64;
@@ -90,7 +92,7 @@ async fn a_consumer_that_stops_stops_its_requests() {
 
 #[tokio::test(start_paused = true)]
 async fn dropping_the_stream_closes_what_still_waits() {
-    let buffer = Arc::new(OutputBuffer::new(1, 1, numbers_schema(), 1000));
+    let buffer = Arc::new(OutputBuffer::new(1, 1, numbers_schema(), 1000, HeldBytes::default()));
     let fetch = MemoryFetch::new(vec![Arc::clone(&buffer)], 0);
     let reader = ExchangeReader::over(fetch, sources(1), numbers_schema(), &options(1000));
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -196,7 +198,7 @@ async fn a_producer_that_never_waits_is_not_asked_in_a_circle() {
 #[test]
 fn requests_that_die_with_their_runtime_are_not_the_end_of_the_rows() {
     let other = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let buffer = Arc::new(OutputBuffer::new(1, 1, numbers_schema(), 1000));
+    let buffer = Arc::new(OutputBuffer::new(1, 1, numbers_schema(), 1000, HeldBytes::default()));
     let fetch = MemoryFetch::new(vec![buffer], 0);
     let mut reader = {
         let _entered = other.enter();
