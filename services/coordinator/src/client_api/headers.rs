@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use waterbear_protocol::{ErrorCode, Failure};
 
+use super::prepared;
 use crate::query::ClientContext;
 
 /// Why a request is turned away before there is a query.
@@ -190,7 +191,11 @@ fn check_unused(headers: &HeaderMap) -> Result<(), Refusal> {
             return Err(bad("Invalid X-Trino-Role header"));
         }
     }
-    pairs(headers, "X-Trino-Prepared-Statement")?;
+    for (_, sql) in pairs(headers, "X-Trino-Prepared-Statement")? {
+        if prepared::decompressed(&sql).is_none() {
+            return Err(bad("Invalid X-Trino-Prepared-Statement header"));
+        }
+    }
     for (name, _) in pairs(headers, "X-Trino-Resource-Estimate")? {
         let known = ["EXECUTION_TIME", "CPU_TIME", "PEAK_MEMORY"];
         if !known.contains(&name.to_uppercase().as_str()) {

@@ -22,8 +22,10 @@ use waterbear_protocol::{ErrorCode, Failure};
 use crate::query::StatementRunner;
 use crate::query::handle::QueryRegistry;
 
+mod changes;
 mod encode;
 mod headers;
+mod prepared;
 mod producer;
 mod query_info;
 mod statement;

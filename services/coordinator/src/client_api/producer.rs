@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 use tracing::{debug, info};
 use waterbear_protocol::client::Column;
@@ -84,11 +86,24 @@ async fn run(
     statement.set_header(Header {
         columns,
         update_type: output.update_type,
-        set_catalog: output.set_catalog,
-        set_schema: output.set_schema,
+        changes: output.changes,
+        warnings: output.warnings,
     });
     query.set_state(QueryState::Running);
-    send_pages(query, output.batches, parametric, pages).await
+    let counted = Arc::clone(query);
+    let batches = match output.counts {
+        true => {
+            output.batches.inspect_ok(move |batch| counted.set_update_count(count(batch))).boxed()
+        }
+        false => output.batches,
+    };
+    send_pages(query, batches, parametric, pages).await
+}
+
+/// The number in the only row of a statement that writes.
+fn count(batch: &RecordBatch) -> Option<u64> {
+    let counts = batch.columns().first()?.as_primitive_opt::<Int64Type>()?;
+    u64::try_from(counts.iter().next()??).ok()
 }
 
 async fn send_pages(

@@ -9,19 +9,22 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use waterbear_protocol::client::{Column, QueryError, QueryResults};
+use waterbear_protocol::client::{Column, QueryError, QueryResults, Warning};
 use waterbear_protocol::{ErrorCode, Failure};
 
+use super::changes;
 use super::producer::{Page, produce};
 use super::uri::{Phase, SlugKey};
 use crate::query::handle::QueryState;
-use crate::query::{QueryHandle, StatementRunner};
+use crate::query::{QueryHandle, SessionChanges, StatementRunner};
 
+/// How names of session headers begin.
+const PREFIX: &str = "x-trino-";
 /// How long an answer waits for something to say.
 const LONG_POLL: Duration = Duration::from_secs(1);
 
@@ -30,8 +33,8 @@ const LONG_POLL: Duration = Duration::from_secs(1);
 pub(super) struct Header {
     pub columns: Vec<Column>,
     pub update_type: Option<String>,
-    pub set_catalog: Option<String>,
-    pub set_schema: Option<String>,
+    pub changes: SessionChanges,
+    pub warnings: Vec<Warning>,
 }
 
 /// Why there is no answer for a token.
@@ -259,9 +262,9 @@ impl Statement {
             data: None,
             stats: self.query.stats(),
             error: failure.map(QueryError::from),
-            warnings: Vec::new(),
+            warnings: header.map(|header| header.warnings.clone()).unwrap_or_default(),
             update_type: header.and_then(|header| header.update_type.clone()),
-            update_count: None,
+            update_count: self.query.update_count(),
         };
         // The document has string keys and finite numbers only: it always serialises.
         let mut body = serde_json::to_string(&results).unwrap_or_default();
@@ -272,20 +275,7 @@ impl Statement {
             body.push_str(&page.rows);
             body.push_str("]}");
         }
-        Answer { body: body.into(), headers: header.map(session_headers).unwrap_or_default() }
+        let headers = header.map(|header| changes::headers(&header.changes, PREFIX));
+        Answer { body: body.into(), headers: headers.unwrap_or_default() }
     }
-}
-
-/// What changes in the client's session.
-fn session_headers(header: &Header) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    let mut set = |name: &'static str, value: &Option<String>| {
-        let value = value.as_deref().map(HeaderValue::from_str);
-        if let Some(Ok(value)) = value {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    };
-    set("x-trino-set-catalog", &header.set_catalog);
-    set("x-trino-set-schema", &header.set_schema);
-    headers
 }

@@ -137,16 +137,8 @@ impl StatementRunner for Numbers {
             true => batches.boxed(),
             false => batches.chain(stream::pending()).boxed(),
         };
-        Ok(Output {
-            columns: vec![OutputColumn {
-                name: "n".into(),
-                trino_type: TrinoType::Plain("bigint"),
-            }],
-            batches,
-            update_type: None,
-            set_catalog: None,
-            set_schema: None,
-        })
+        let column = OutputColumn { name: "n".into(), trino_type: TrinoType::Plain("bigint") };
+        Ok(Output::rows(vec![column], batches))
     }
 }
 

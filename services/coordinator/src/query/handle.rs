@@ -91,6 +91,7 @@ struct Progress {
     planning: Duration,
     last_heartbeat: SystemTime,
     update_type: Option<String>,
+    update_count: Option<u64>,
     /// The largest value that each counter has had: tasks that vanish take nothing away.
     reported: StatementStats,
 }
@@ -123,6 +124,7 @@ impl QueryHandle {
             planning: Duration::ZERO,
             last_heartbeat: created,
             update_type: None,
+            update_count: None,
             reported: StatementStats::default(),
         };
         Self {
@@ -249,6 +251,16 @@ impl QueryHandle {
     /// What kind of statement it is, unless it is a query.
     pub fn update_type(&self) -> Option<String> {
         self.progress().update_type.clone()
+    }
+
+    /// Records how many rows the statement has written.
+    pub fn set_update_count(&self, count: Option<u64>) {
+        self.progress().update_count = count;
+    }
+
+    /// How many rows the statement has written, once that is known.
+    pub fn update_count(&self) -> Option<u64> {
+        self.progress().update_count
     }
 
     /// Notes that the client asked for it just now.

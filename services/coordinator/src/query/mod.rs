@@ -2,40 +2,16 @@
 
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use futures::stream::BoxStream;
 use waterbear_protocol::Failure;
-use waterbear_types::TrinoType;
 
 pub mod handle;
+mod output;
 pub mod runner;
 
 pub use handle::QueryHandle;
+pub use output::{Output, OutputColumn, SessionChanges};
 pub use waterbear_dialect::ClientContext;
-
-/// A column of a result.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutputColumn {
-    /// The name shown to the client; names may repeat.
-    pub name: String,
-    /// The type of its values.
-    pub trino_type: TrinoType,
-}
-
-/// What a statement answers: columns, then rows, and what changes in the client's session.
-pub struct Output {
-    /// The columns of every batch.
-    pub columns: Vec<OutputColumn>,
-    /// The rows. Dropping the stream cancels what still runs.
-    pub batches: BoxStream<'static, Result<RecordBatch, Failure>>,
-    /// `updateType` of the client protocol, for statements that are not queries.
-    pub update_type: Option<String>,
-    /// A new session catalog (USE).
-    pub set_catalog: Option<String>,
-    /// A new session schema (USE).
-    pub set_schema: Option<String>,
-}
 
 /// Runs statements: implemented by the query engine, called by the client API.
 #[async_trait]

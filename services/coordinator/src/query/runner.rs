@@ -98,13 +98,7 @@ impl Runner {
                 Ok(OutputColumn { name: name.clone(), trino_type: TrinoType::of_field(field)? })
             })
             .collect::<Result<_, Failure>>()?;
-        Ok(Output {
-            columns,
-            batches: run.batches,
-            update_type: None,
-            set_catalog: None,
-            set_schema: None,
-        })
+        Ok(Output::rows(columns, run.batches))
     }
 
     /// Planning is CPU work: it runs where plans run, not where requests are answered.

@@ -14,7 +14,7 @@ use waterbear_dialect::{LikePattern, MetadataStatement, QualifiedName, failure_a
 use waterbear_types::TrinoType;
 
 use crate::catalogs::{Catalogs, connector_failure};
-use crate::query::{ClientContext, Output, OutputColumn};
+use crate::query::{ClientContext, Output, OutputColumn, SessionChanges};
 
 /// Where statements without a name of their own are to blame.
 const START: ErrorLocation = ErrorLocation { line_number: 1, column_number: 1 };
@@ -133,13 +133,11 @@ async fn use_schema(
         let message = format!("Schema '{catalog}.{schema}' does not exist");
         return Err(failure_at(at, ErrorCode::SCHEMA_NOT_FOUND, message));
     }
-    Ok(Output {
-        columns: Vec::new(),
-        batches: stream::empty().boxed(),
-        update_type: Some("USE".to_owned()),
+    Ok(Output::done("USE").with_changes(SessionChanges {
         set_catalog: (name.parts.len() == 2).then_some(catalog),
         set_schema: Some(schema),
-    })
+        ..SessionChanges::default()
+    }))
 }
 
 /// Sorted names under one heading.
@@ -164,11 +162,6 @@ fn text_rows(headings: &[&str], columns: Vec<Vec<String>>) -> Result<Output, Fai
         name: (*heading).to_owned(),
         trino_type: TrinoType::Varchar(None),
     };
-    Ok(Output {
-        columns: headings.iter().map(output_column).collect(),
-        batches: stream::iter([Ok(batch)]).boxed(),
-        update_type: None,
-        set_catalog: None,
-        set_schema: None,
-    })
+    let columns = headings.iter().map(output_column).collect();
+    Ok(Output::rows(columns, stream::iter([Ok(batch)]).boxed()))
 }

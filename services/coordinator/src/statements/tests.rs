@@ -186,7 +186,7 @@ impl LocalRunner {
             .collect();
         let batches = execute_stream(plan, self.state.task_ctx()).map_err(failure)?;
         let batches = batches.map(move |batch| batch.map_err(failure)).boxed();
-        Ok(Output { columns, batches, update_type: None, set_catalog: None, set_schema: None })
+        Ok(Output::rows(columns, batches))
     }
 }
 
@@ -562,8 +562,8 @@ async fn catalogs_are_shown() {
     }
     let output = LocalRunner::new().execute("USE TPCH.tiny", &ClientContext::default()).await;
     let output = output.unwrap();
-    assert_eq!(output.set_catalog.as_deref(), Some("tpch"));
-    assert_eq!(output.set_schema.as_deref(), Some("tiny"));
+    assert_eq!(output.changes.set_catalog.as_deref(), Some("tpch"));
+    assert_eq!(output.changes.set_schema.as_deref(), Some("tiny"));
     assert_eq!(output.update_type.as_deref(), Some("USE"));
 }
 
