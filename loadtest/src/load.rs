@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::task::JoinSet;
+use waterbear_testkit::client::{Answer, Client, Session};
 
-use crate::client::{Answer, Client};
 use crate::queries::Query;
 use crate::report::{Outcome, Report};
 
@@ -15,6 +15,7 @@ use crate::report::{Outcome, Report};
 /// mix was asked at least once.
 pub async fn smoke(
     client: Client,
+    session: Session,
     mix: Vec<Query>,
     clients: u32,
     duration: Duration,
@@ -24,7 +25,8 @@ pub async fn smoke(
     let start = Instant::now();
     let mut running = JoinSet::new();
     for _ in 0..clients {
-        let (client, mix, asked) = (client.clone(), Arc::clone(&mix), Arc::clone(&asked));
+        let (client, session) = (client.clone(), session.clone());
+        let (mix, asked) = (Arc::clone(&mix), Arc::clone(&asked));
         running.spawn(async move {
             let mut done = Vec::new();
             loop {
@@ -33,7 +35,7 @@ pub async fn smoke(
                     return done;
                 }
                 let index = number % mix.len();
-                done.push((index, ask(&client, &mix[index]).await));
+                done.push((index, ask(&client, session.clone(), &mix[index]).await));
             }
         });
     }
@@ -47,9 +49,9 @@ pub async fn smoke(
     Ok(report)
 }
 
-async fn ask(client: &Client, query: &Query) -> Outcome {
+async fn ask(client: &Client, mut session: Session, query: &Query) -> Outcome {
     let start = Instant::now();
-    let answer = client.answer(query.sql).await;
+    let answer = client.answer(&mut session, query.sql).await;
     let took = start.elapsed();
     match answer {
         Err(error) => Outcome::Failed(format!("{error:#}")),

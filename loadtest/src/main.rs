@@ -1,10 +1,9 @@
 //! Load against a running cluster, with checked answers: a table at the end, and a non-zero exit
 //! when an answer was wrong or a query failed.
 //!
-//! Layout: [`client`] speaks Trino's client protocol, [`queries`] has the mix and its right answers,
+//! Layout: [`queries`] has the mix and its right answers,
 //! [`load`] runs it, [`report`] makes the table.
 
-mod client;
 mod load;
 mod queries;
 mod report;
@@ -12,9 +11,10 @@ mod report;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use http::Uri;
+use waterbear_testkit::client::{Answer, Client, Session};
 
 /// Load against a running cluster, with checked answers.
 #[derive(Parser)]
@@ -59,9 +59,15 @@ async fn main() -> ExitCode {
 /// Whether every answer was right.
 async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let Load::Smoke { server, clients, seconds, catalog } = arguments.load;
-    let client = client::Client::new(server.clone(), &catalog)?;
-    client.rows("SELECT 1").await.with_context(|| format!("{server} does not answer SELECT 1"))?;
-    let report = load::smoke(client, queries::mix(), clients, Duration::from_secs(seconds)).await?;
+    let client = Client::new(&server)?;
+    let session = Session::new("loadtest", &catalog);
+    let first = client.answer(&mut session.clone(), "SELECT 1").await;
+    match first.with_context(|| format!("{server} does not answer SELECT 1"))? {
+        Answer::Rows(_) => {}
+        Answer::Error { name, message } => bail!("SELECT 1: {name}: {message}"),
+    }
+    let mix = queries::mix();
+    let report = load::smoke(client, session, mix, clients, Duration::from_secs(seconds)).await?;
     print!("{report}");
     Ok(report.all_right())
 }

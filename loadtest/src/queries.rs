@@ -1,8 +1,7 @@
 //! The mix of small queries, each with its one right answer at TPC-H scale 0.01.
 
 use serde_json::{Value, json};
-
-use crate::client::Answer;
+use waterbear_testkit::client::Answer;
 
 /// A query and how to tell whether its answer is right.
 pub struct Query {
@@ -88,18 +87,18 @@ impl Query {
         let right = match (&self.right, answer) {
             (Right::Error(expected), Answer::Error { name, .. }) => name == expected,
             (_, Answer::Error { name, message }) => return Err(format!("{name}: {message}")),
-            (Right::Rows(expected), Answer::Rows(rows)) => json!(rows) == *expected,
-            (Right::OrderKeys, Answer::Rows(rows)) => order_keys_are_right(rows),
+            (Right::Rows(expected), Answer::Rows(table)) => json!(table.rows) == *expected,
+            (Right::OrderKeys, Answer::Rows(table)) => order_keys_are_right(&table.rows),
             (Right::Error(expected), Answer::Rows(_)) => {
                 return Err(format!("rows instead of {expected}"));
             }
         };
-        let Answer::Rows(rows) = answer else {
+        let Answer::Rows(table) = answer else {
             return right.then_some(()).ok_or(format!("{answer:?}"));
         };
         right.then_some(()).ok_or_else(|| {
-            let text: String = json!(rows).to_string().chars().take(200).collect();
-            format!("wrong rows ({}): {text}", rows.len())
+            let text: String = json!(table.rows).to_string().chars().take(200).collect();
+            format!("wrong rows ({}): {text}", table.rows.len())
         })
     }
 
@@ -118,6 +117,8 @@ fn order_keys_are_right(rows: &[Vec<Value>]) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use waterbear_testkit::client::Table;
+
     use super::*;
 
     fn named(name: &str) -> Query {
@@ -125,7 +126,7 @@ mod tests {
     }
 
     fn rows(value: Value) -> Answer {
-        Answer::Rows(serde_json::from_value(value).unwrap())
+        Answer::Rows(Table { rows: serde_json::from_value(value).unwrap(), ..Table::default() })
     }
 
     fn error(name: &str) -> Answer {

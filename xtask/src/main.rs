@@ -31,11 +31,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Builds the binary and runs every test: Rust's, then those that use Trino's Python client.
+    /// Builds the binary and runs every test: Rust's, the corpus, then those that use Trino's
+    /// Python client.
     Test {
-        /// Run one half alone.
+        /// Run one part alone.
         #[arg(long, value_enum)]
-        only: Option<Half>,
+        only: Option<Part>,
         /// Arguments for pytest, after `--`: for example `-- -k tpch`.
         #[arg(last = true)]
         pytest: Vec<String>,
@@ -52,8 +53,9 @@ enum Task {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Half {
+enum Part {
     Rust,
+    Corpus,
     Python,
 }
 
@@ -77,16 +79,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn test(steps: &mut Steps, only: Option<Half>, pytest: &[String]) -> anyhow::Result<()> {
-    let built = ["--package", "waterbear", "--package", "waterbear-loadtest"];
+fn test(steps: &mut Steps, only: Option<Part>, pytest: &[String]) -> anyhow::Result<()> {
+    let built = ["waterbear", "waterbear-loadtest", "waterbear-corpus"];
+    let built: Vec<&str> = built.iter().flat_map(|name| ["--package", *name]).collect();
     steps.cargo("build", &[&["build", "--release", "--locked"][..], &built].concat())?;
-    if only != Some(Half::Python) {
+    let wanted = |part| only.is_none_or(|only| only == part);
+    if wanted(Part::Rust) {
         steps.cargo("rust tests", &["test", "--release", "--locked", "--workspace"])?;
     }
-    if only != Some(Half::Rust) {
+    if wanted(Part::Corpus) {
+        corpus(steps, &["run", "tests/corpus"])?;
+    }
+    if wanted(Part::Python) {
         python::run(steps, &target_folder()?, pytest)?;
     }
     Ok(())
+}
+
+/// Runs the corpus' program, which starts clusters of the binary beside it.
+fn corpus(steps: &mut Steps, arguments: &[&str]) -> anyhow::Result<()> {
+    let program = target_folder()?.join("release/waterbear-corpus");
+    steps.command("corpus", Command::new(program).args(arguments))
 }
 
 /// The workspace's root: this crate lies in it.

@@ -27,8 +27,6 @@ use crate::node::Node;
 
 /// Silence after which a node counts as lost, and life of an announcement.
 const LEASE: Duration = Duration::from_secs(3);
-/// Bytes of a table that one partition of one task should read.
-const BYTES_PER_PARTITION: usize = 16 << 20;
 /// How long a query waits for the first worker (Trino's query-manager.required-workers-max-wait).
 const WORKERS_MAX_WAIT: Duration = Duration::from_secs(300);
 
@@ -144,6 +142,8 @@ pub struct CoordinatorSettings {
     pub share: Share,
     /// Partitions inside a task (`task.concurrency`).
     pub partitions: usize,
+    /// `task.bytes-per-partition`.
+    pub bytes_per_partition: u64,
     /// `query.client.timeout`.
     pub client_timeout: Duration,
     /// Believe `X-Forwarded-*` headers.
@@ -169,7 +169,8 @@ pub fn coordinator(mut node: Node, settings: CoordinatorSettings) -> Result<Runn
         catalogs: settings.catalogs,
         runner: RunnerOptions {
             partitions: settings.partitions,
-            bytes_per_partition: BYTES_PER_PARTITION,
+            bytes_per_partition: usize::try_from(settings.bytes_per_partition)
+                .unwrap_or(usize::MAX),
             workers_max_wait: WORKERS_MAX_WAIT,
         },
         lease: LEASE,

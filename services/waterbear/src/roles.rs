@@ -69,6 +69,7 @@ fn start(
             CoordinatorSettings {
                 share: Share { threads: machine::cores(), ..share },
                 partitions: config.task.concurrency.unwrap_or(threads),
+                bytes_per_partition: config.task.bytes_per_partition.bytes(),
                 client_timeout: config.query.client_timeout,
                 process_forwarded: config.http.process_forwarded == ProcessForwarded::Accept,
                 catalogs,

@@ -135,6 +135,7 @@ impl Cluster {
         let settings = CoordinatorSettings {
             share: Share { threads: machine::cores(), ..share },
             partitions: config.task.concurrency.unwrap_or(share.threads),
+            bytes_per_partition: config.task.bytes_per_partition.bytes(),
             client_timeout: config.query.client_timeout,
             process_forwarded: config.http.process_forwarded == ProcessForwarded::Accept,
             catalogs: cluster::catalogs(&catalogs(args, config))?,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use waterbear_ids::NodeId;
 
-use crate::{BaseDirectories, DiscoveryUri, MemorySize, Process, Secret};
+use crate::{BaseDirectories, DataSize, DiscoveryUri, MemorySize, Process, Secret};
 
 /// All that a process is told. What is `Option` "unless standalone" is `Some` for each other role.
 #[derive(Debug, Clone)]
@@ -105,6 +105,8 @@ pub struct Task {
     pub max_worker_threads: Option<usize>,
     /// `task.concurrency`, if given; at least 1.
     pub concurrency: Option<usize>,
+    /// `task.bytes-per-partition`.
+    pub bytes_per_partition: DataSize,
     /// `task.client.timeout`.
     pub client_timeout: Duration,
 }

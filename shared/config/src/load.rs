@@ -152,6 +152,9 @@ impl Load<'_> {
             task: Task {
                 max_worker_threads: self.settings.get("task.max-worker-threads", kind::threads),
                 concurrency: self.settings.get("task.concurrency", |text| text.parse().ok()),
+                bytes_per_partition: self
+                    .settings
+                    .get("task.bytes-per-partition", |text| text.parse().ok())?,
                 client_timeout: self.time("task.client.timeout")?,
             },
             retry: retry?,

@@ -1,13 +1,17 @@
-//! Plans as bytes: DataFusion's protobuf, and for the leaves that are ours a message of our own.
+//! Plans as bytes: DataFusion's protobuf, and for what that lacks a message of our own.
 
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, plan_datafusion_err};
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
+use datafusion::physical_plan::work_table::WorkTableExec;
 use datafusion_proto::bytes::{
     physical_plan_from_bytes_with_proto_converter, physical_plan_to_bytes_with_proto_converter,
 };
@@ -53,20 +57,44 @@ pub fn decode_plan(bytes: &[u8], context: &TaskContext) -> Result<Arc<dyn Execut
     physical_plan_from_bytes_with_proto_converter(bytes, context, &PlanCodec::default(), &converter)
 }
 
-/// A leaf of ours on the wire.
+/// An operator that DataFusion's protobuf does not have. What is below it travels beside it.
 #[derive(Clone, PartialEq, Message)]
-struct LeafMessage {
-    #[prost(oneof = "Leaf", tags = "1, 2")]
-    leaf: Option<Leaf>,
+struct OperatorMessage {
+    #[prost(oneof = "Operator", tags = "1, 2, 3, 4")]
+    operator: Option<Operator>,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
-enum Leaf {
+enum Operator {
     #[prost(message, tag = "1")]
     ExchangeSource(ExchangeSourceMessage),
     /// A connector's scan, in the connector's own encoding.
     #[prost(bytes, tag = "2")]
     Scan(Vec<u8>),
+    #[prost(message, tag = "3")]
+    RecursiveQuery(RecursiveQueryMessage),
+    #[prost(message, tag = "4")]
+    WorkTable(WorkTableMessage),
+}
+
+/// A recursive query; its terms travel as its inputs.
+#[derive(Clone, PartialEq, Message)]
+struct RecursiveQueryMessage {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(message, optional, tag = "2")]
+    schema: Option<protobuf::Schema>,
+    #[prost(bool, tag = "3")]
+    is_distinct: bool,
+}
+
+/// The rows of the iteration before; bound by name to the recursive query above it.
+#[derive(Clone, PartialEq, Message)]
+struct WorkTableMessage {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(message, optional, tag = "2")]
+    schema: Option<protobuf::Schema>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -81,7 +109,7 @@ struct ExchangeSourceMessage {
     ordering: Vec<protobuf::PhysicalSortExprNode>,
 }
 
-/// Carries the leaves that DataFusion does not know.
+/// Carries the operators that DataFusion's protobuf does not have.
 #[derive(Debug, Default)]
 struct PlanCodec {
     /// The first operator that cannot be encoded.
@@ -92,18 +120,23 @@ impl PhysicalExtensionCodec for PlanCodec {
     fn try_decode(
         &self,
         buf: &[u8],
-        _inputs: &[Arc<dyn ExecutionPlan>],
+        inputs: &[Arc<dyn ExecutionPlan>],
         ctx: &TaskContext,
         proto_converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let message = LeafMessage::decode(buf)
-            .map_err(|error| plan_datafusion_err!("a leaf of the plan is damaged: {error}"))?;
-        match message.leaf {
-            Some(Leaf::ExchangeSource(source)) => {
+        let message = OperatorMessage::decode(buf)
+            .map_err(|error| plan_datafusion_err!("an operator of the plan is damaged: {error}"))?;
+        match message.operator {
+            Some(Operator::ExchangeSource(source)) => {
                 decode_exchange_source(&source, ctx, proto_converter)
             }
-            Some(Leaf::Scan(bytes)) => scan::decode(&bytes),
-            None => Err(plan_datafusion_err!("a leaf of the plan has no kind")),
+            Some(Operator::Scan(bytes)) => scan::decode(&bytes),
+            Some(Operator::RecursiveQuery(query)) => decode_recursive_query(query, inputs),
+            Some(Operator::WorkTable(table)) => {
+                let schema = decode_schema(table.schema.as_ref(), "a work table")?;
+                Ok(Arc::new(WorkTableExec::new(table.name, schema, None)?))
+            }
+            None => Err(plan_datafusion_err!("an operator of the plan has no kind")),
         }
     }
 
@@ -113,17 +146,36 @@ impl PhysicalExtensionCodec for PlanCodec {
         buf: &mut Vec<u8>,
         proto_converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<()> {
-        let leaf = if let Some(source) = node.downcast_ref::<ExchangeSourceExec>() {
-            Leaf::ExchangeSource(encode_exchange_source(source, proto_converter)?)
+        let operator = if let Some(source) = node.downcast_ref::<ExchangeSourceExec>() {
+            Operator::ExchangeSource(encode_exchange_source(source, proto_converter)?)
         } else if let Some(bytes) = scan::encode(&node) {
-            Leaf::Scan(bytes)
+            Operator::Scan(bytes)
+        } else if let Some(query) = node.downcast_ref::<RecursiveQueryExec>() {
+            let schema = node.schema();
+            let names: HashSet<&String> =
+                schema.fields().iter().map(|field| field.name()).collect();
+            if names.len() < schema.fields().len() {
+                let reason = "RecursiveQueryExec with columns of the same name".to_owned();
+                let operator = self.refused.get_or_init(|| reason);
+                return Err(DataFusionError::NotImplemented(operator.clone()));
+            }
+            Operator::RecursiveQuery(RecursiveQueryMessage {
+                name: query.name().to_owned(),
+                schema: Some(schema.as_ref().try_into()?),
+                is_distinct: query.is_distinct(),
+            })
+        } else if let Some(table) = node.downcast_ref::<WorkTableExec>() {
+            Operator::WorkTable(WorkTableMessage {
+                name: table.name().to_owned(),
+                schema: Some(table.schema().as_ref().try_into()?),
+            })
         } else {
             let operator = self.refused.get_or_init(|| node.name().to_owned());
             return Err(DataFusionError::NotImplemented(operator.clone()));
         };
-        LeafMessage { leaf: Some(leaf) }
-            .encode(buf)
-            .map_err(|error| plan_datafusion_err!("a leaf of the plan cannot be encoded: {error}"))
+        OperatorMessage { operator: Some(operator) }.encode(buf).map_err(|error| {
+            plan_datafusion_err!("an operator of the plan cannot be encoded: {error}")
+        })
     }
 }
 
@@ -141,16 +193,55 @@ fn encode_exchange_source(
     })
 }
 
+/// The recursive query over its terms; it binds the work table inside to itself.
+///
+/// A work table keeps to itself which of the query's columns it gives: their names tell.
+fn decode_recursive_query(
+    message: RecursiveQueryMessage,
+    inputs: &[Arc<dyn ExecutionPlan>],
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let schema = decode_schema(message.schema.as_ref(), "a recursive query")?;
+    let [first, recursive] = inputs else {
+        return Err(plan_datafusion_err!("a recursive query has {} terms", inputs.len()));
+    };
+    let first = Arc::clone(first);
+    let recursive = Arc::clone(recursive).transform_down(|node| {
+        match node.downcast_ref::<WorkTableExec>().filter(|table| table.name() == message.name) {
+            Some(table) => Ok(Transformed::yes(Arc::new(projected(table, &schema)?) as _)),
+            None => Ok(Transformed::no(node)),
+        }
+    })?;
+    let recursive = recursive.data;
+    let query =
+        RecursiveQueryExec::try_new(message.name, schema, first, recursive, message.is_distinct)?;
+    Ok(Arc::new(query))
+}
+
+/// The work table that gives those columns of a recursive query's rows that `table` names.
+fn projected(table: &WorkTableExec, rows: &Schema) -> Result<WorkTableExec> {
+    // What the recursive term reads may always be NULL, whatever the first term gives.
+    let nullable = rows.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    let rows = Schema::new(nullable.collect::<Vec<_>>());
+    let wanted = table.schema();
+    let places = wanted.fields().iter().map(|field| rows.index_of(field.name()));
+    let places = places.collect::<Result<Vec<_>, _>>()?;
+    let whole = places.iter().copied().eq(0..rows.fields().len());
+    let projection = (!whole).then_some(places);
+    WorkTableExec::new(table.name().to_owned(), Arc::new(rows), projection)
+}
+
+fn decode_schema(schema: Option<&protobuf::Schema>, of: &str) -> Result<SchemaRef> {
+    let schema = schema.ok_or_else(|| plan_datafusion_err!("{of} has no schema"))?;
+    let schema: Schema = schema.try_into()?;
+    Ok(Arc::new(schema))
+}
+
 fn decode_exchange_source(
     message: &ExchangeSourceMessage,
     ctx: &TaskContext,
     proto_converter: &dyn PhysicalProtoConverterExtension,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let schema = message
-        .schema
-        .as_ref()
-        .ok_or_else(|| plan_datafusion_err!("an exchange source has no schema"))?;
-    let schema: Schema = schema.try_into()?;
+    let schema = decode_schema(message.schema.as_ref(), "an exchange source")?;
     if message.partitions > MAX_PARTITIONS {
         return Err(plan_datafusion_err!(
             "an exchange source of {} partitions is not a plan",
@@ -163,7 +254,7 @@ fn decode_exchange_source(
         parse_physical_sort_exprs(&message.ordering, &context, &schema, proto_converter)?;
     Ok(Arc::new(ExchangeSourceExec::new(
         message.input as usize,
-        Arc::new(schema),
+        schema,
         message.partitions as usize,
         LexOrdering::new(ordering),
     )))
@@ -172,17 +263,65 @@ fn decode_exchange_source(
 #[cfg(test)]
 mod tests {
     use arrow::datatypes::{DataType, Field};
-    use datafusion::physical_plan::work_table::WorkTableExec;
+    use arrow::util::pretty::pretty_format_batches;
+    use datafusion::physical_plan::collect;
+    use datafusion::physical_plan::empty::EmptyExec;
+    use datafusion::physical_plan::streaming::StreamingTableExec;
+    use datafusion::prelude::SessionContext;
 
     use super::*;
 
     #[test]
     fn an_operator_that_cannot_travel_is_refused_by_its_name_alone() {
         let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
-        let plan = WorkTableExec::new("t".to_owned(), schema, None).unwrap();
+        let plan = StreamingTableExec::try_new(schema, vec![], None, [], false, None).unwrap();
         let error = encode_plan(&(Arc::new(plan) as Arc<dyn ExecutionPlan>)).unwrap_err();
         assert!(matches!(error, DataFusionError::NotImplemented(_)), "{error}");
         let text = error.to_string();
-        assert!(text.contains("WorkTableExec") && text.len() < 200, "{text}");
+        assert!(text.contains("StreamingTableExec") && text.len() < 200, "{text}");
+    }
+
+    /// The rows of a query here, and of its plan after a journey.
+    async fn both_ways(sql: &str) -> (String, String) {
+        let context = SessionContext::new();
+        let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+        let bytes = encode_plan(&plan).unwrap();
+        let decoded = decode_plan(&bytes, &context.task_ctx()).unwrap();
+        let mut rows = Vec::new();
+        for plan in [plan, decoded] {
+            let batches = collect(plan, context.task_ctx()).await.unwrap();
+            rows.push(pretty_format_batches(&batches).unwrap().to_string());
+        }
+        let after = rows.pop().unwrap();
+        (rows.pop().unwrap(), after)
+    }
+
+    #[tokio::test]
+    async fn recursive_queries_travel() {
+        for sql in [
+            "WITH RECURSIVE t(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM t WHERE n < 5) \
+             SELECT sum(n) FROM t",
+            // Distinct: without it this would never end.
+            "WITH RECURSIVE t(n) AS (SELECT 1 UNION SELECT 3 - n FROM t) SELECT n FROM t ORDER BY n",
+            // The recursive term reads the second column alone.
+            "WITH RECURSIVE t(a, b, c) AS (SELECT 1, 10, 'x' UNION ALL \
+             SELECT 7, b + 1, 'y' FROM t WHERE b < 13) SELECT a, b, c FROM t ORDER BY b",
+        ] {
+            let (before, after) = both_ways(sql).await;
+            assert_eq!(before, after, "{sql}");
+            assert!(before.lines().count() > 4, "{before}");
+        }
+    }
+
+    #[test]
+    fn recursive_queries_with_equal_names_are_refused() {
+        let field = |name: &str| Field::new(name, DataType::Int64, true);
+        let schema = Arc::new(Schema::new(vec![field("a"), field("a")]));
+        let term = || Arc::new(EmptyExec::new(Arc::clone(&schema))) as Arc<dyn ExecutionPlan>;
+        let name = "t".to_owned();
+        let plan = RecursiveQueryExec::try_new(name, Arc::clone(&schema), term(), term(), false);
+        let plan = Arc::new(plan.unwrap()) as Arc<dyn ExecutionPlan>;
+        let error = encode_plan(&plan).unwrap_err().to_string();
+        assert!(error.contains("columns of the same name"), "{error}");
     }
 }

@@ -42,7 +42,8 @@ pub fn violations(graph: &Graph) -> Vec<String> {
 fn forbidden(from: &str, to: &str, in_tests: bool) -> Option<&'static str> {
     let top = |folder: &str| folder.split('/').next().unwrap_or_default().to_owned();
     match (top(from).as_str(), top(to).as_str()) {
-        (_, "xtask" | "loadtest" | "bench") => Some("tools are not imported"),
+        (_, "xtask" | "loadtest" | "bench" | "corpus") => Some("tools are not imported"),
+        ("loadtest" | "corpus", _) if to == TESTKIT => None,
         _ if to == TESTKIT && !in_tests => Some("the testkit is for tests"),
         ("middleware", _) => Some("a layer crate imports nothing of ours"),
         ("shared", "services") => Some("shared crates know no service"),

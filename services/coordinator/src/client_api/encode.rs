@@ -65,6 +65,19 @@ pub fn append_rows(
     Ok(batch.num_rows())
 }
 
+/// All rows of `batches` as one JSON text, as a client with parametric times is shown them.
+///
+/// # Errors
+/// As for pages: values and types that Trino does not have.
+pub fn json_rows(batches: &[RecordBatch]) -> Result<String, Failure> {
+    let mut rows = Rows { text: "[".to_owned(), ..Rows::default() };
+    for batch in batches {
+        append_rows(batch, 0, usize::MAX, true, &mut rows)?;
+    }
+    rows.text.push(']');
+    Ok(rows.text)
+}
+
 /// Run-end encoded columns are decoded as a whole; all others are read as they are.
 fn flattened(column: &ArrayRef) -> Result<ArrayRef, Failure> {
     match column.data_type() {

@@ -36,6 +36,8 @@ mod uri;
 
 use headers::Refusal;
 use statement::{Missing, Statement};
+
+pub use encode::json_rows;
 use uri::Phase;
 
 /// The longest statement, in characters (Trino's `query.max-length`).

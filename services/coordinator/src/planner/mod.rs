@@ -10,6 +10,7 @@ pub mod lower;
 
 use std::sync::Arc;
 
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::SessionState;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlan;
@@ -44,19 +45,32 @@ pub async fn plan(
     base: &SessionState,
     options: CutOptions,
 ) -> Result<StagePlan, Failure> {
-    let distributed = distributed_state(base, options).map_err(|error| failure_of(&error))?;
-    // The stage planner fails on plans that it was never tried with; whether the plan itself is
-    // at fault shows when it is planned whole.
-    if let Ok(physical) = distributed.create_physical_plan(logical).await {
-        match lower::lower(&physical) {
-            Ok(stages) => return Ok(stages),
-            Err(reason) => tracing::info!(%reason, "the plan is not cut; it runs in one task"),
+    if !is_recursive(logical) {
+        let distributed = distributed_state(base, options).map_err(|error| failure_of(&error))?;
+        // The stage planner fails on plans that it was never tried with; whether the plan itself
+        // is at fault shows when it is planned whole.
+        if let Ok(physical) = distributed.create_physical_plan(logical).await {
+            match lower::lower(&physical) {
+                Ok(stages) => return Ok(stages),
+                Err(reason) => tracing::info!(%reason, "the plan is not cut; it runs in one task"),
+            }
         }
     }
     let whole = whole_state(base, options);
     let physical = whole.create_physical_plan(logical).await.map_err(|error| failure_of(&error))?;
     lower::lower(&physical)
         .map_err(|reason| Failure::new(ErrorCode::NOT_SUPPORTED, reason.to_string()))
+}
+
+/// Whether a part of the plan runs again and again: then its inputs must be read again and again,
+/// which no exchange can give.
+fn is_recursive(plan: &LogicalPlan) -> bool {
+    let mut recursive = false;
+    let visited = plan.apply_with_subqueries(|node| {
+        recursive |= matches!(node, LogicalPlan::RecursiveQuery(_));
+        Ok(if recursive { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    recursive || visited.is_err()
 }
 
 /// Settings of planning that hold whether or not the plan is cut.

@@ -33,6 +33,8 @@ pub(crate) const PROPERTIES: &[Property] = &[
         "Threads on which a worker runs queries"),
     honoured("task.concurrency", Kind::Int(1), "(the number of threads)", QUERYING,
         "Partitions inside a task"),
+    honoured("task.bytes-per-partition", Kind::Size, "16MB", COORDINATOR,
+        "Bytes of a table that one partition of one task should read: the fewer, the more tasks (not of Trino)"),
     honoured("task.client.timeout", Kind::Time(SECOND), "10s", WORKER,
         "A task whose coordinator was silent for so long is aborted (Trino's default is 2m)"),
     honoured("query.client.timeout", Kind::Time(SECOND), "5m", COORDINATOR,

@@ -1,0 +1,152 @@
+//! The ways to run a query: each must give the same rows.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use tempfile::TempDir;
+use waterbear_testkit::client::{Answer, Session};
+
+use crate::cluster::{Cluster, Shape};
+use crate::data;
+use crate::in_process::InProcess;
+
+/// All of a query in one task.
+const ONE_WORKER: Shape = Shape { workers: 1, partitions: 2, bytes_per_partition: "16MB" };
+/// Every scan is divided over all workers, whatever its size.
+const THREE_WORKERS: Shape = Shape { workers: 3, partitions: 2, bytes_per_partition: "1B" };
+
+/// Catalogs and connectors that every way has, beside `corpus`.
+const CATALOGS: [(&str, &str); 2] = [("tpch", "tpch"), ("memory", "memory")];
+
+/// A way to run queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// [`InProcess`].
+    InProcess,
+    /// A cluster of one worker.
+    OneWorker,
+    /// A cluster of three workers with many small tasks.
+    ThreeWorkers,
+}
+
+impl Way {
+    /// All of them.
+    pub const ALL: [Way; 3] = [Way::InProcess, Way::OneWorker, Way::ThreeWorkers];
+
+    /// The name that `onlyif` and `skipif` know it by.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Way::InProcess => "in-process",
+            Way::OneWorker => "one-worker",
+            Way::ThreeWorkers => "three-workers",
+        }
+    }
+}
+
+/// The ways, ready to run.
+pub struct Ways {
+    in_process: InProcess,
+    one_worker: Cluster,
+    three_workers: Cluster,
+    _folder: TempDir,
+}
+
+/// The sessions of a file, one for each way.
+#[derive(Clone)]
+pub struct Sessions {
+    one_worker: Session,
+    three_workers: Session,
+}
+
+impl Sessions {
+    /// Sessions as they are at the start of each file.
+    pub fn new() -> Self {
+        let session = Session::new("corpus", "tpch");
+        Self { one_worker: session.clone(), three_workers: session }
+    }
+}
+
+impl Ways {
+    /// Makes the data and starts the clusters of `binary`, or of the one beside this program.
+    ///
+    /// # Errors
+    /// When a cluster does not start.
+    pub async fn start(binary: Option<PathBuf>) -> anyhow::Result<Self> {
+        let named = binary.or_else(|| std::env::var_os("WATERBEAR_BIN").map(PathBuf::from));
+        let binary = match named {
+            Some(binary) => binary,
+            None => std::env::current_exe()?.with_file_name("waterbear"),
+        };
+        let folder = tempfile::Builder::new().prefix("waterbear-corpus-").tempdir()?;
+        let files = folder.path().join("files");
+        data::generate(&files).context("the tables cannot be made")?;
+        let etc = folder.path().join("etc");
+        let connectors = catalogs(&etc, &files)?;
+        let (one, three) = (folder.path().join("one"), folder.path().join("three"));
+        let (one_worker, three_workers) = futures::try_join!(
+            Cluster::start(&binary, &etc, &one, ONE_WORKER),
+            Cluster::start(&binary, &etc, &three, THREE_WORKERS),
+        )?;
+        let in_process = InProcess::new(connectors);
+        Ok(Self { in_process, one_worker, three_workers, _folder: folder })
+    }
+
+    /// Runs a statement; `None` if this way cannot.
+    ///
+    /// # Errors
+    /// When a coordinator does not answer in Trino's protocol.
+    pub async fn answer(
+        &self,
+        way: Way,
+        sessions: &mut Sessions,
+        sql: &str,
+    ) -> anyhow::Result<Option<Answer>> {
+        match way {
+            Way::InProcess => Ok(self.in_process.answer(sql).await),
+            Way::OneWorker => {
+                self.one_worker.client.answer(&mut sessions.one_worker, sql).await.map(Some)
+            }
+            Way::ThreeWorkers => {
+                let session = &mut sessions.three_workers;
+                self.three_workers.client.answer(session, sql).await.map(Some)
+            }
+        }
+    }
+
+    /// Whether a way's process still runs.
+    pub fn is_alive(&self, way: Way) -> bool {
+        match way {
+            Way::InProcess => true,
+            Way::OneWorker => self.one_worker.is_alive(),
+            Way::ThreeWorkers => self.three_workers.is_alive(),
+        }
+    }
+}
+
+type Connectors = BTreeMap<String, std::sync::Arc<dyn waterbear_connector::Connector>>;
+
+/// Writes the catalogs' files below `etc` and makes their connectors.
+fn catalogs(etc: &Path, files: &Path) -> anyhow::Result<Connectors> {
+    let location = files.display().to_string();
+    let corpus = ("corpus", "files", BTreeMap::from([("files.location".to_owned(), location)]));
+    let plain = CATALOGS.map(|(name, connector)| (name, connector, BTreeMap::new()));
+    std::fs::create_dir_all(etc.join("catalog"))?;
+    std::fs::write(etc.join("config.properties"), "")?;
+    let mut connectors = BTreeMap::new();
+    for (name, connector, properties) in plain.into_iter().chain([corpus]) {
+        let made = match waterbear_connector::create(name, connector, &properties) {
+            Ok(made) => made,
+            // Not every connector exists yet.
+            Err(_) if name == "memory" => continue,
+            Err(problems) => anyhow::bail!("{}", problems.join("; ")),
+        };
+        let mut text = format!("connector.name={connector}\n");
+        for (key, value) in &properties {
+            text.push_str(&format!("{key}={value}\n"));
+        }
+        std::fs::write(etc.join("catalog").join(format!("{name}.properties")), text)?;
+        connectors.insert(name.to_owned(), made);
+    }
+    Ok(connectors)
+}
