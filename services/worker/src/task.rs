@@ -9,6 +9,7 @@
 //! A task *runs* while its plan produces rows, and *flushes* while others still read what it has
 //! produced: the plan and its memory are gone by then. Once it is done only its status is left.
 
+mod fetch;
 mod inputs;
 mod run;
 

@@ -3,6 +3,9 @@
 //! Each partition is a bounded queue of pages with a cursor per reader. A page stays until every
 //! reader has acknowledged it or is closed. Partitions share nothing: one whose readers have
 //! stopped fills up and its producing stream waits, and no other notices.
+//!
+//! Where all readers of a partition are in the producer's own process, they get its batches as
+//! they are: no encoding, no copy, no network.
 
 mod partition;
 mod writer;
@@ -12,11 +15,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::held::HeldBytes;
-use crate::page::EncodeError;
+use crate::page::{EncodeError, Page};
 use partition::Partition;
 pub use writer::{PartitionWriter, WriteError, Written};
 
@@ -29,6 +33,47 @@ pub struct Pages {
     /// The token to ask for next; asking for it acknowledges these pages.
     pub next_token: u64,
     /// True when no page follows the next token.
+    pub complete: bool,
+}
+
+/// What a task has produced, as it lies in its buffer.
+#[derive(Debug, Clone)]
+pub enum Chunk {
+    /// Rows as they go on the wire.
+    Page(Page),
+    /// Rows for readers in the same process, which need no encoding.
+    Batch {
+        /// The rows.
+        batch: RecordBatch,
+        /// Bytes that they reference.
+        bytes: usize,
+    },
+}
+
+impl Chunk {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Page(page) => page.bytes.len(),
+            Self::Batch { bytes, .. } => *bytes,
+        }
+    }
+
+    fn rows(&self) -> usize {
+        match self {
+            Self::Page(page) => page.rows,
+            Self::Batch { batch, .. } => batch.num_rows(),
+        }
+    }
+}
+
+/// Chunks for a reader in the same process.
+#[derive(Debug, Clone)]
+pub struct Chunks {
+    /// The chunks in order. Empty when none came in time.
+    pub chunks: Vec<Chunk>,
+    /// The token to ask for next; asking for it acknowledges these chunks.
+    pub next_token: u64,
+    /// True when no chunk follows the next token.
     pub complete: bool,
 }
 
@@ -60,6 +105,9 @@ pub enum ReadError {
     /// The task was aborted or failed.
     #[error("the output was dropped")]
     Aborted,
+    /// The reader reads in this process; its rows have no encoding.
+    #[error("the reader is in the process of the producer")]
+    InProcess,
 }
 
 /// The output of one task attempt.
@@ -141,6 +189,30 @@ impl OutputBuffer {
         max_wait: Duration,
     ) -> Result<Pages, ReadError> {
         let partition = self.partition(partition)?;
+        let read = partition.read(reader as usize, token, max_bytes, max_wait).await?;
+        let Chunks { chunks, next_token, complete } = read;
+        let bytes = chunks.into_iter().map(|chunk| match chunk {
+            Chunk::Page(page) => Ok(page.bytes),
+            Chunk::Batch { .. } => Err(ReadError::InProcess),
+        });
+        Ok(Pages { bytes: bytes.collect::<Result<_, _>>()?, next_token, complete })
+    }
+
+    /// Like [`Self::read`], for a reader in this process: once all readers of a partition read so,
+    /// its rows are no longer encoded.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn read_in_process(
+        &self,
+        partition: u32,
+        reader: u32,
+        token: u64,
+        max_bytes: usize,
+        max_wait: Duration,
+    ) -> Result<Chunks, ReadError> {
+        let partition = self.partition(partition)?;
+        partition.in_process(reader as usize);
         partition.read(reader as usize, token, max_bytes, max_wait).await
     }
 

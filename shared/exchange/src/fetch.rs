@@ -4,9 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::buffer::Buffer;
+use arrow::record_batch::RecordBatch;
 use futures::future::BoxFuture;
 use waterbear_protocol::Failure;
 use waterbear_protocol::task::Producer;
+
+use crate::buffer::Chunk;
+use crate::page::LENGTH_BYTES;
 
 /// One output partition of one producer, as one of its readers.
 #[derive(Debug, Clone)]
@@ -30,11 +34,40 @@ pub struct PageRequest {
     pub max_wait: Duration,
 }
 
+/// Rows that came.
+#[derive(Debug, Clone)]
+pub enum Fetched {
+    /// A page to decode.
+    Page(Buffer),
+    /// Rows of a producer in this process, and the bytes that they reference.
+    Batch(RecordBatch, usize),
+}
+
+impl Fetched {
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Page(page) => page.len(),
+            Self::Batch(_, bytes) => *bytes,
+        }
+    }
+}
+
+impl From<Chunk> for Fetched {
+    /// What a reader in the producer's process takes out of its buffer.
+    fn from(chunk: Chunk) -> Self {
+        match chunk {
+            // Decoding asks for alignment, which behind the length there is none.
+            Chunk::Page(page) => Self::Page(Buffer::from(&page.bytes[LENGTH_BYTES..])),
+            Chunk::Batch { batch, bytes } => Self::Batch(batch, bytes),
+        }
+    }
+}
+
 /// The answer: pages, or none yet.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The pages, in order.
-    pub pages: Vec<Buffer>,
+    pub pages: Vec<Fetched>,
     /// The token to ask for next.
     pub next_token: u64,
     /// True when no page follows.

@@ -11,7 +11,7 @@ use waterbear_protocol::Failure;
 use waterbear_protocol::task::INCARNATION_HEADER;
 use waterbear_protocol::task::results::{COMPLETE_HEADER, NEXT_TOKEN_HEADER};
 
-use crate::fetch::{Answer, Fetch, FetchError, PageRequest, Source};
+use crate::fetch::{Answer, Fetch, FetchError, Fetched, PageRequest, Source};
 use crate::page::{MAX_PAGE_BYTES, PageAssembler};
 
 /// How long a producer may take beyond the wait that it was allowed.
@@ -84,7 +84,7 @@ impl HttpFetch {
             next_token: header(&head.headers, NEXT_TOKEN_HEADER)?,
             complete: header(&head.headers, COMPLETE_HEADER)?,
             wire_bytes: pages.received(),
-            pages: pages.finish().map_err(malformed)?,
+            pages: pages.finish().map_err(malformed)?.into_iter().map(Fetched::Page).collect(),
         })
     }
 }

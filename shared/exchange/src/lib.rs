@@ -13,9 +13,12 @@ pub mod metric;
 pub mod page;
 pub mod reader;
 
-pub use buffer::{OutputBuffer, Pages, PartitionWriter, ReadError, WriteError, Written};
+pub use buffer::{
+    Chunk, Chunks, OutputBuffer, Pages, PartitionWriter, ReadError, WriteError, Written,
+};
 pub use error::ExchangeError;
-pub use fetch::{Answer, Fetch, FetchError, PageRequest, Source};
+pub use fetch::{Answer, Fetch, FetchError, Fetched, PageRequest, Source};
 pub use held::HeldBytes;
+pub use http::HttpFetch;
 pub use metric::ExchangeMetrics;
 pub use reader::{ExchangeReader, ReaderOptions};

@@ -11,6 +11,8 @@ mod decode;
 mod encode;
 mod wire_schema;
 
+pub(crate) use compact::referenced_bytes;
+
 pub use assemble::{PageAssembler, TransferError};
 pub use decode::{DecodeError, PageDecoder};
 pub use encode::{EncodeError, Page, PageEncoder};
@@ -23,7 +25,7 @@ pub const TARGET_PAGE_BYTES: usize = 1 << 20;
 pub const MAX_PAGE_BYTES: usize = 128 << 20;
 
 /// Bytes of the length in front of each page.
-const LENGTH_BYTES: usize = size_of::<u32>();
+pub(crate) const LENGTH_BYTES: usize = size_of::<u32>();
 
 /// Alignment of the body and of each buffer in it: the strictest that arrow's types ask for.
 const ALIGNMENT: usize = 16;

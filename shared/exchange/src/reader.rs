@@ -20,7 +20,7 @@ use waterbear_outbound::InternalClient;
 use waterbear_protocol::task::{Producer, SourcePartition};
 
 use crate::error::ExchangeError;
-use crate::fetch::{Fetch, FetchError, Source};
+use crate::fetch::{Fetch, FetchError, Fetched, Source};
 use crate::held::HeldBytes;
 use crate::http::HttpFetch;
 use crate::metric::ExchangeMetrics;
@@ -124,8 +124,11 @@ impl ExchangeReader {
     fn handle(&mut self, event: Event) -> Option<ExchangeError> {
         match event {
             Event::Page { index, page } => {
-                self.budget.release(page.len());
-                let decoded = self.decoder.decode(&page, &mut self.batches);
+                self.budget.release(page.bytes());
+                let decoded = match page {
+                    Fetched::Page(page) => self.decoder.decode(&page, &mut self.batches),
+                    Fetched::Batch(batch, _) => self.decoder.accept(batch, &mut self.batches),
+                };
                 decoded
                     .err()
                     .map(|error| self.failed(index, FetchError::Malformed(error.to_string())))

@@ -1,30 +1,29 @@
 //! Where a task's exchange sources read.
 
+use std::sync::Arc;
+
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use waterbear_engine::{ByteCounter, InputStreams};
-use waterbear_exchange::{ExchangeReader, HeldBytes, ReaderOptions};
-use waterbear_outbound::InternalClient;
-use waterbear_protocol::task::{Producer, SourcePartition, TaskInput};
+use waterbear_exchange::{ExchangeReader, Fetch, HeldBytes, ReaderOptions, Source};
+use waterbear_protocol::task::{Producer, TaskInput};
 use waterbear_protocol::{ErrorCode, Failure};
 
-/// The producers of one task, read over the network.
+use super::fetch::NodeFetch;
+
+/// The producers of one task, read over the network, or out of this worker.
 #[derive(Debug)]
 pub(super) struct RemoteInputs {
-    pub(super) client: InternalClient,
-    pub(super) producers: Vec<Producer>,
+    pub(super) fetch: Arc<NodeFetch>,
+    pub(super) producers: Vec<Arc<Producer>>,
     pub(super) inputs: Vec<TaskInput>,
     pub(super) options: ReaderOptions,
 }
 
 impl RemoteInputs {
-    fn sources(
-        &self,
-        input: usize,
-        partition: usize,
-    ) -> Result<Vec<(Producer, SourcePartition)>, Failure> {
+    fn sources(&self, input: usize, partition: usize) -> Result<Vec<Source>, Failure> {
         let sources = self.inputs.get(input).and_then(|input| input.partitions.get(partition));
         let sources = sources.ok_or_else(|| {
             mismatch(format!("the plan reads partition {partition} of input {input}"))
@@ -33,7 +32,8 @@ impl RemoteInputs {
             let producer = self.producers.get(source.producer as usize);
             let producer = producer
                 .ok_or_else(|| mismatch(format!("an input names producer {}", source.producer)))?;
-            Ok((producer.clone(), *source))
+            let (partition, reader) = (source.partition, source.reader);
+            Ok(Source { producer: Arc::clone(producer), partition, reader })
         });
         named.collect()
     }
@@ -56,7 +56,8 @@ impl InputStreams for RemoteInputs {
             Ok(sources) => {
                 let held = HeldBytes::counted_by(held);
                 let options = ReaderOptions { held, ..self.options.clone() };
-                ExchangeReader::open(self.client.clone(), sources, schema, &options)
+                let fetch = Arc::clone(&self.fetch) as Arc<dyn Fetch>;
+                ExchangeReader::over(fetch, sources, schema, &options)
                     .map(|batch| batch.map_err(Failure::from))
                     .boxed()
             }

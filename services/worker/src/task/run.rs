@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 use waterbear_engine::{PreparedTask, failure_of};
-use waterbear_exchange::{HeldBytes, OutputBuffer, ReaderOptions, WriteError};
+use waterbear_exchange::{HeldBytes, HttpFetch, OutputBuffer, ReaderOptions, WriteError};
 use waterbear_protocol::task::{TaskOutput, TaskRequest, TaskState};
 use waterbear_protocol::{ErrorCode, Failure};
 
 use super::Task;
+use super::fetch::NodeFetch;
 use super::inputs::RemoteInputs;
 use crate::Worker;
 
@@ -35,7 +36,7 @@ pub(crate) async fn run(worker: Arc<Worker>, task: Arc<Task>, request: TaskReque
     worker.tasks.end(&task, state, failure);
 }
 
-async fn execute(worker: &Worker, task: &Task, request: TaskRequest) -> Result<(), Failure> {
+async fn execute(worker: &Arc<Worker>, task: &Task, request: TaskRequest) -> Result<(), Failure> {
     let output = request.output;
     let prepared = Arc::new(prepare(worker, task, request)?);
     check_partitions(&prepared, output)?;
@@ -51,10 +52,17 @@ async fn execute(worker: &Worker, task: &Task, request: TaskRequest) -> Result<(
     Ok(())
 }
 
-fn prepare(worker: &Worker, task: &Task, request: TaskRequest) -> Result<PreparedTask, Failure> {
+fn prepare(
+    worker: &Arc<Worker>,
+    task: &Task,
+    request: TaskRequest,
+) -> Result<PreparedTask, Failure> {
     let inputs = RemoteInputs {
-        client: worker.exchange.clone(),
-        producers: request.producers,
+        fetch: Arc::new(NodeFetch {
+            http: HttpFetch::new(worker.exchange.clone()),
+            worker: Arc::downgrade(worker),
+        }),
+        producers: request.producers.into_iter().map(Arc::new).collect(),
         inputs: request.inputs,
         options: ReaderOptions {
             runtime: worker.io.clone(),

@@ -69,7 +69,7 @@ pub(super) async fn read(
             (StatusCode::GONE, error.to_string()).into_response()
         }
         (ReadError::UnknownReader, _) => (StatusCode::NOT_FOUND, error.to_string()).into_response(),
-        (ReadError::UnknownToken { .. }, _) => {
+        (ReadError::UnknownToken { .. } | ReadError::InProcess, _) => {
             (StatusCode::BAD_REQUEST, error.to_string()).into_response()
         }
     }

@@ -82,7 +82,8 @@ async fn two_stages_on_two_workers_exchange_every_row_once() {
         assert_eq!(done.state, TaskState::Finished);
         exchanged += done.stats.exchange_input_bytes;
     }
-    assert!((4_800_000..5_300_000).contains(&exchanged), "{exchanged} bytes for 4.8 MB of rows");
+    // Half of the 4.8 MB has its reader on its own worker, and never comes near the network.
+    assert!((2_400_000..2_650_000).contains(&exchanged), "{exchanged} bytes for 4.8 MB of rows");
     for worker in &workers {
         worker.idle().await;
     }

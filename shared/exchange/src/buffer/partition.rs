@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,8 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Pages, ReadError, Totals};
-use crate::page::Page;
+use super::{Chunk, Chunks, ReadError, Totals};
 
 #[derive(Debug)]
 pub(super) struct Partition {
@@ -23,13 +22,15 @@ pub(super) struct Partition {
     writer: Notify,
     /// No page is wanted any more.
     closed: CancellationToken,
+    /// All readers read in this process.
+    in_process: AtomicBool,
     totals: Arc<Totals>,
 }
 
 #[derive(Debug)]
 struct State {
-    pages: VecDeque<Page>,
-    /// The token of the first page in `pages`.
+    chunks: VecDeque<Chunk>,
+    /// The token of the first of `chunks`.
     first: u64,
     bytes: usize,
     finished: bool,
@@ -50,12 +51,14 @@ struct Reader {
     /// The reader has shown that it heard so.
     complete: bool,
     closed: bool,
+    /// It reads in this process.
+    in_process: bool,
 }
 
 impl Partition {
     pub(super) fn new(readers: u32, limit: usize, totals: Arc<Totals>) -> Self {
         let state = State {
-            pages: VecDeque::new(),
+            chunks: VecDeque::new(),
             first: 0,
             bytes: 0,
             finished: false,
@@ -70,6 +73,7 @@ impl Partition {
             readers: Notify::new(),
             writer: Notify::new(),
             closed: CancellationToken::new(),
+            in_process: AtomicBool::new(false),
             totals,
         }
     }
@@ -85,20 +89,26 @@ impl Partition {
         &self.closed
     }
 
-    /// Appends a page as soon as there is room; false when it is not wanted.
-    pub(super) async fn append(&self, page: Page) -> bool {
+    /// True once every reader reads in this process.
+    pub(super) fn is_in_process(&self) -> bool {
+        self.in_process.load(Ordering::Acquire)
+    }
+
+    /// Appends a chunk as soon as there is room; false when it is not wanted.
+    pub(super) async fn append(&self, chunk: Chunk) -> bool {
+        let bytes = chunk.bytes();
         loop {
             {
                 let mut state = self.lock();
                 if self.closed.is_cancelled() {
                     return false;
                 }
-                if state.pages.is_empty() || state.bytes + page.bytes.len() <= self.limit {
-                    state.bytes += page.bytes.len();
-                    self.totals.rows.fetch_add(page.rows as u64, Ordering::Relaxed);
-                    self.totals.bytes.fetch_add(page.bytes.len() as u64, Ordering::Relaxed);
-                    self.totals.hold(page.bytes.len());
-                    state.pages.push_back(page);
+                if state.chunks.is_empty() || state.bytes + bytes <= self.limit {
+                    state.bytes += bytes;
+                    self.totals.rows.fetch_add(chunk.rows() as u64, Ordering::Relaxed);
+                    self.totals.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+                    self.totals.hold(bytes);
+                    state.chunks.push_back(chunk);
                     break;
                 }
             }
@@ -126,13 +136,26 @@ impl Partition {
 
     // --- the readers' side
 
+    /// Notes that a reader reads in this process.
+    pub(super) fn in_process(&self, reader: usize) {
+        if self.is_in_process() {
+            return;
+        }
+        let mut state = self.lock();
+        if let Some(cursor) = state.readers.get_mut(reader) {
+            cursor.in_process = true;
+        }
+        let all = state.readers.iter().all(|reader| reader.in_process);
+        self.in_process.store(all, Ordering::Release);
+    }
+
     pub(super) async fn read(
         &self,
         reader: usize,
         token: u64,
         max_bytes: usize,
         max_wait: Duration,
-    ) -> Result<Pages, ReadError> {
+    ) -> Result<Chunks, ReadError> {
         let deadline = Instant::now() + max_wait;
         let mut waiting = None;
         loop {
@@ -145,7 +168,7 @@ impl Partition {
             waiting.get_or_insert_with(|| Waiting::new(self));
             if tokio::time::timeout_at(deadline, woken).await.is_err() {
                 let last = self.available(reader, token, max_bytes)?;
-                let none = Pages { bytes: Vec::new(), next_token: token, complete: false };
+                let none = Chunks { chunks: Vec::new(), next_token: token, complete: false };
                 return Ok(last.unwrap_or(none));
             }
         }
@@ -156,7 +179,7 @@ impl Partition {
         reader: usize,
         token: u64,
         max_bytes: usize,
-    ) -> Result<Option<Pages>, ReadError> {
+    ) -> Result<Option<Chunks>, ReadError> {
         let mut state = self.lock();
         if state.aborted {
             return Err(ReadError::Aborted);
@@ -182,12 +205,12 @@ impl Partition {
         if next == token && !state.finished {
             return Ok(None);
         }
-        let pages = state.pages_between(token, next);
+        let chunks = state.chunks_between(token, next);
         if let Some(cursor) = state.readers.get_mut(reader) {
             cursor.next = next;
-            cursor.told_complete = pages.complete;
+            cursor.told_complete = chunks.complete;
         }
-        Ok(Some(pages))
+        Ok(Some(chunks))
     }
 
     pub(super) fn close_reader(&self, reader: usize) -> Result<(), ReadError> {
@@ -205,7 +228,7 @@ impl Partition {
     pub(super) fn abort(&self) {
         let mut state = self.lock();
         state.aborted = true;
-        let freed = std::mem::take(&mut state.pages);
+        let freed = std::mem::take(&mut state.chunks);
         self.totals.release(std::mem::take(&mut state.bytes));
         drop(state);
         drop(freed);
@@ -220,11 +243,11 @@ impl Partition {
         let wanted = open.map(|reader| reader.token).min();
         let keep_from = wanted.unwrap_or(end);
         while state.first < keep_from
-            && let Some(page) = state.pages.pop_front()
+            && let Some(chunk) = state.chunks.pop_front()
         {
             state.first += 1;
-            state.bytes -= page.bytes.len();
-            self.totals.release(page.bytes.len());
+            state.bytes -= chunk.bytes();
+            self.totals.release(chunk.bytes());
         }
         self.writer.notify_one();
         let unwanted = wanted.is_none();
@@ -246,7 +269,7 @@ impl Partition {
 impl State {
     /// The token after the last page.
     fn end(&self) -> u64 {
-        self.first + self.pages.len() as u64
+        self.first + self.chunks.len() as u64
     }
 
     /// The token after the pages from `token` on that fit in `max_bytes`, at least one if there
@@ -254,19 +277,19 @@ impl State {
     fn token_after(&self, token: u64, max_bytes: usize) -> u64 {
         let skip = token.saturating_sub(self.first) as usize;
         let mut bytes = 0;
-        let fits = |page: &&Page| {
+        let fits = |chunk: &&Chunk| {
             let first = bytes == 0;
-            bytes += page.bytes.len();
+            bytes += chunk.bytes();
             first || bytes <= max_bytes
         };
-        token + self.pages.iter().skip(skip).take_while(fits).count() as u64
+        token + self.chunks.iter().skip(skip).take_while(fits).count() as u64
     }
 
-    fn pages_between(&self, token: u64, next: u64) -> Pages {
+    fn chunks_between(&self, token: u64, next: u64) -> Chunks {
         let skip = token.saturating_sub(self.first) as usize;
-        let pages = self.pages.iter().skip(skip).take((next - token) as usize);
-        Pages {
-            bytes: pages.map(|page| page.bytes.clone()).collect(),
+        let chunks = self.chunks.iter().skip(skip).take((next - token) as usize);
+        Chunks {
+            chunks: chunks.cloned().collect(),
             next_token: next,
             complete: self.finished && next == self.end(),
         }

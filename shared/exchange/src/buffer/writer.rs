@@ -6,8 +6,9 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use futures::{Stream, StreamExt};
 
+use super::Chunk;
 use super::partition::Partition;
-use crate::page::{EncodeError, Page, PageEncoder};
+use crate::page::{EncodeError, Page, PageEncoder, referenced_bytes};
 
 /// How a stream ended that was written to a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +49,20 @@ impl PartitionWriter {
     /// # Errors
     /// When the batch cannot be encoded.
     pub async fn push(&mut self, batch: RecordBatch) -> Result<Written, EncodeError> {
-        self.encoder.push(batch, &mut self.full)?;
-        Ok(self.append_full().await)
+        if !self.partition.is_in_process() {
+            self.encoder.push(batch, &mut self.full)?;
+            return Ok(self.append_full().await);
+        }
+        // What was encoded before comes first.
+        if self.flush().await? == Written::Unwanted {
+            return Ok(Written::Unwanted);
+        }
+        if batch.num_rows() == 0 {
+            return Ok(Written::Everything);
+        }
+        let bytes = referenced_bytes(&batch);
+        let wanted = self.partition.append(Chunk::Batch { batch, bytes }).await;
+        Ok(if wanted { Written::Everything } else { Written::Unwanted })
     }
 
     /// Makes what was pushed readable.
@@ -73,7 +86,7 @@ impl PartitionWriter {
 
     async fn append_full(&mut self) -> Written {
         for page in self.full.drain(..) {
-            if !self.partition.append(page).await {
+            if !self.partition.append(Chunk::Page(page)).await {
                 return Written::Unwanted;
             }
         }

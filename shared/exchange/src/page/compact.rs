@@ -17,7 +17,7 @@ use arrow::record_batch::RecordBatch;
 use super::wire_schema::has_views;
 
 /// Bytes that the batch's rows need when encoded, without padding: an estimate for odd types.
-pub(super) fn referenced_bytes(batch: &RecordBatch) -> usize {
+pub(crate) fn referenced_bytes(batch: &RecordBatch) -> usize {
     batch.columns().iter().map(|column| array_bytes(column.as_ref())).sum()
 }
 

@@ -91,6 +91,23 @@ impl PageDecoder {
         Ok(self.pack(batch, batches)?)
     }
 
+    /// Takes rows that were never encoded; appends them to `batches`.
+    ///
+    /// # Errors
+    /// When they are not of the schema.
+    pub fn accept(
+        &self,
+        batch: RecordBatch,
+        batches: &mut VecDeque<RecordBatch>,
+    ) -> Result<(), DecodeError> {
+        let options = RecordBatchOptions::new()
+            .with_row_count(Some(batch.num_rows()))
+            .with_match_field_names(false);
+        let (schema, columns) = (Arc::clone(&self.schema), batch.columns().to_vec());
+        batches.push_back(RecordBatch::try_new_with_options(schema, columns, &options)?);
+        Ok(())
+    }
+
     /// Checks what arrow's decoder takes for granted, and would answer with a panic.
     fn check_layout(&self, header: &ipc::RecordBatch, body: usize) -> Result<(), DecodeError> {
         if header.compression().is_some() {

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arrow::buffer::Buffer;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Budget;
-use crate::fetch::{Answer, Fetch, FetchError, PageRequest, Source};
+use crate::fetch::{Answer, Fetch, FetchError, Fetched, PageRequest, Source};
 use crate::metric::ExchangeMetrics;
 
 /// How long a broken connection is tried again before the producer counts as unreachable.
@@ -32,7 +31,7 @@ pub(super) fn answer_bytes(buffer_bytes: usize, sources: usize) -> usize {
 /// What a source has to say to the stream.
 #[derive(Debug)]
 pub(super) enum Event {
-    Page { index: usize, page: Buffer },
+    Page { index: usize, page: Fetched },
     Complete,
     Failed { index: usize, cause: FetchError },
 }
@@ -85,7 +84,7 @@ impl SourceReader {
             let none = answer.pages.is_empty();
             token = answer.next_token;
             for page in answer.pages {
-                self.budget.take(page.len());
+                self.budget.take(page.bytes());
                 let event = Event::Page { index: self.index, page };
                 if self.events.send(event).is_err() {
                     return Ok(());

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use rand::Rng;
-use waterbear_exchange::{HeldBytes, OutputBuffer, ReadError, Written};
+use waterbear_exchange::{Chunk, HeldBytes, OutputBuffer, ReadError, Written};
 
 use crate::support::{decoded, numbers, numbers_schema, seeded, values};
 
@@ -278,4 +278,29 @@ async fn a_stream_that_fails_leaves_its_partition_incomplete() {
     assert!(writer.write_all(failing).await.is_err());
     let pages = buffer.read(0, 0, 0, usize::MAX, NOW).await.unwrap();
     assert_eq!((pages.bytes.len(), pages.complete), (1, false));
+}
+
+#[tokio::test]
+async fn readers_in_the_process_get_batches_as_they_are() {
+    let buffer = buffer(1, 2, usize::MAX);
+    let mut writer = buffer.writer(0).unwrap();
+    let wait = Duration::from_millis(10);
+    writer.push(numbers(0, 5)).await.unwrap();
+    // One of two readers is elsewhere: what is written for both has to be encoded.
+    let none = buffer.read_in_process(0, 0, 0, 1 << 20, wait).await.unwrap();
+    assert!(none.chunks.is_empty());
+    writer.flush().await.unwrap();
+    let chunks = buffer.read_in_process(0, 0, 0, 1 << 20, wait).await.unwrap().chunks;
+    assert!(matches!(chunks.as_slice(), [Chunk::Page(_)]));
+    // Now both are here: what comes is not encoded, and comes after what was.
+    buffer.read_in_process(0, 1, 0, 1 << 20, wait).await.unwrap();
+    writer.push(numbers(5, 5)).await.unwrap();
+    let chunks = buffer.read_in_process(0, 0, 1, 1 << 20, wait).await.unwrap();
+    assert!(matches!(chunks.chunks.as_slice(), [Chunk::Batch { .. }]));
+    let remote = buffer.read(0, 1, 1, 1 << 20, wait).await;
+    assert_eq!(remote.unwrap_err(), ReadError::InProcess);
+    writer.finish().await.unwrap();
+    let end = buffer.read_in_process(0, 0, 2, 1 << 20, wait).await.unwrap();
+    assert!(end.complete && end.chunks.is_empty());
+    assert_eq!(buffer.rows(), 10);
 }

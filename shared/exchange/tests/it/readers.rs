@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use tokio::time::Instant;
 use waterbear_exchange::{
-    Answer, ExchangeMetrics, ExchangeReader, Fetch, FetchError, HeldBytes, OutputBuffer,
+    Answer, ExchangeMetrics, ExchangeReader, Fetch, FetchError, Fetched, HeldBytes, OutputBuffer,
     PageRequest, ReaderOptions, Source,
 };
 use waterbear_protocol::{ErrorCode, Failure};
@@ -176,7 +176,7 @@ async fn malformed_pages_name_their_producer() {
     let answer = |pages, next_token| {
         Canned::new(Ok(Answer { pages, next_token, complete: false, wire_bytes: 3 }))
     };
-    let garbage = vec![Buffer::from(b"not a page".as_slice())];
+    let garbage = vec![Fetched::Page(Buffer::from(b"not a page".as_slice()))];
     let failed = failure(answer(garbage.clone(), 1)).await;
     assert_eq!(failed.code, ErrorCode::CORRUPT_PAGE);
     assert!(failed.message.contains("worker-0"), "{failed}");

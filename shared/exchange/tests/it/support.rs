@@ -14,7 +14,9 @@ use futures::future::BoxFuture;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use waterbear_exchange::page::{PageAssembler, PageDecoder};
-use waterbear_exchange::{Answer, Fetch, FetchError, OutputBuffer, PageRequest, ReadError, Source};
+use waterbear_exchange::{
+    Answer, Fetch, FetchError, Fetched, OutputBuffer, PageRequest, ReadError, Source,
+};
 use waterbear_ids::{Incarnation, QueryId};
 use waterbear_protocol::membership::{NodeInfo, NodeState, Role};
 use waterbear_protocol::task::Producer;
@@ -138,7 +140,7 @@ impl Fetch for MemoryFetch {
             self.in_a_row[source.producer.attempt.task.number as usize].store(0, Ordering::Relaxed);
             Ok(Answer {
                 wire_bytes: pages.bytes.iter().map(Bytes::len).sum(),
-                pages: received(&pages.bytes),
+                pages: received(&pages.bytes).into_iter().map(Fetched::Page).collect(),
                 next_token: pages.next_token,
                 complete: pages.complete,
             })
