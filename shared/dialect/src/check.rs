@@ -221,10 +221,9 @@ pub(super) fn table_factor(factor: &TableFactor) -> Checked {
             refuse(sample.is_some(), factor, "TABLESAMPLE")?;
             alias
         }
-        TableFactor::UNNEST { alias, with_offset, with_offset_alias, with_ordinality, .. } => {
+        TableFactor::UNNEST { alias, with_offset, with_offset_alias, .. } => {
             let offset = *with_offset || with_offset_alias.is_some();
             refuse(offset, factor, "UNNEST WITH OFFSET")?;
-            refuse(*with_ordinality, factor, "UNNEST WITH ORDINALITY")?;
             alias
         }
         TableFactor::NestedJoin { table_with_joins: inner, alias } => {

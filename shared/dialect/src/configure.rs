@@ -6,6 +6,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::optimizer::Analyzer;
 
 use crate::decimals::TrinoDecimals;
+use crate::nested::Nested;
 
 /// Gives a session Trino's functions, and the rules by which its operators mean what they mean in
 /// Trino. Whatever plans a [`crate::ParsedQuery`] must come from here.
@@ -17,5 +18,9 @@ pub fn configure(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     // Before type coercion, which must see the types that the dialect's rules leave.
     let mut analysis = Analyzer::default().rules;
     analysis.insert(0, Arc::new(TrinoDecimals));
+    if let Some(nested) = Nested::new() {
+        nested.install(&mut builder);
+        analysis.splice(0..0, nested.rules);
+    }
     waterbear_functions::register(builder).with_analyzer_rules(analysis)
 }

@@ -22,10 +22,12 @@ mod errors;
 mod lexer;
 mod metadata;
 mod names;
+mod nested;
 mod pattern;
 mod plan;
 mod rewrite;
 mod session;
+mod unnest;
 
 pub use configure::configure;
 pub use context::ClientContext;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
+use crate::{array, row};
+
 /// Functions of all kinds, to be registered together.
 #[derive(Debug, Default)]
 pub struct Functions {
@@ -32,7 +34,12 @@ impl Functions {
 
 /// All functions of this crate.
 pub(crate) fn all() -> Functions {
-    Functions::default()
+    Functions::default().with(array::functions()).with(row::functions())
+}
+
+/// A scalar function of this crate by its name.
+pub fn scalar_function(name: &str) -> Option<Arc<ScalarUDF>> {
+    all().scalar.into_iter().find(|function| function.name() == name)
 }
 
 /// Adds Trino's functions to those that a session already has; of two with one name Trino's stays.

@@ -6,10 +6,13 @@
 //! Layout: a module for each family, each with a `functions()` that lists them; a function that
 //! means something else in DataFusion has Trino's meaning here under the same name.
 
+mod array;
 mod failure;
 mod functions;
+mod nested;
 mod registry;
+mod row;
 
 pub use failure::failure_of;
-pub use functions::{Functions, register};
+pub use functions::{Functions, register, scalar_function};
 pub use registry::{Availability, Function, FunctionKind, availability, supported_functions};

@@ -42,6 +42,14 @@ pub enum TrinoType {
     Row(Vec<(String, TrinoType)>),
 }
 
+/// The Arrow name of a row's field that has none in Trino, at this position of the row. Names in
+/// Arrow tell fields apart; nobody can type this one.
+pub fn anonymous_field(position: usize) -> String {
+    format!("{ANONYMOUS}{position}")
+}
+
+const ANONYMOUS: char = '\u{1f}';
+
 const fn digits(unit: &TimeUnit) -> u8 {
     match unit {
         TimeUnit::Second => 0,
@@ -132,7 +140,11 @@ impl TrinoType {
             },
             DataType::Struct(fields) => {
                 let field = |field: &arrow::datatypes::FieldRef| {
-                    Ok((field.name().clone(), Self::of_field(field)?))
+                    let name = match field.name() {
+                        name if name.starts_with(ANONYMOUS) => String::new(),
+                        name => name.clone(),
+                    };
+                    Ok((name, Self::of_field(field)?))
                 };
                 Self::Row(fields.iter().map(field).collect::<Result<_, Failure>>()?)
             }

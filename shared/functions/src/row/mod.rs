@@ -1,0 +1,13 @@
+//! Rows, and the rows that UNNEST makes.
+
+mod construct;
+mod unnest;
+
+use crate::functions::Functions;
+use crate::nested::family;
+
+/// The functions.
+pub(crate) fn functions() -> Functions {
+    let tables = [construct::TABLE, unnest::TABLE];
+    Functions { scalar: tables.into_iter().flat_map(family).collect(), ..Functions::default() }
+}
