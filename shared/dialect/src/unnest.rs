@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, Result, ScalarValue, TableReference};
+use datafusion::common::{
+    Column, DFSchema, Result, ScalarValue, SchemaError, TableReference,
+};
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::planner::{
@@ -50,7 +52,7 @@ impl RelationPlanner for UnnestPlanner {
         };
         let arguments = array_exprs
             .into_iter()
-            .map(|expr| context.sql_to_expr(expr, &DFSchema::empty()))
+            .map(|expr| resolved(context.sql_expr_to_logical_expr(expr, &DFSchema::empty())?))
             .collect::<Result<Vec<_>>>()?;
         let rows = self.0.inner.call(arguments);
         let width = width(&rows)? + usize::from(with_ordinality);
@@ -66,6 +68,20 @@ impl RelationPlanner for UnnestPlanner {
             .project(columns.collect::<Vec<_>>())?
             .build()?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
+    }
+}
+
+/// All that an argument names is of the other side of the join, or of a query around.
+fn resolved(argument: Expr) -> Result<Expr> {
+    match argument.column_refs().into_iter().next() {
+        None => Ok(argument),
+        Some(column) => Err(DataFusionError::SchemaError(
+            Box::new(SchemaError::FieldNotFound {
+                field: Box::new(column.clone()),
+                valid_fields: Vec::new(),
+            }),
+            Box::new(None),
+        )),
     }
 }
 
