@@ -16,6 +16,7 @@ use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
 
 mod check;
 mod configure;
+mod constructs;
 mod context;
 mod decimals;
 mod errors;

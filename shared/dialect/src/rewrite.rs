@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 use waterbear_protocol::{ErrorCode, Failure};
 
 use super::check::{self, unsupported};
+use super::constructs;
 use super::lexer::{failure_at, invalid_number, place};
 use super::names::{self, Names};
 use super::pattern::LikePattern;
@@ -81,6 +82,7 @@ impl VisitorMut for Rewriter<'_> {
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Failure> {
         flow(check::select(select))?;
+        constructs::group_by(&mut select.group_by);
         let visible = self.queries.last().copied().unwrap_or(true);
         self.names.mark(select, visible, self.quoted);
         ControlFlow::Continue(())
@@ -114,6 +116,7 @@ fn fetch_to_limit(query: &mut Query) {
 
 impl Rewriter<'_> {
     fn expression(&mut self, expr: &mut Expr) -> Result<(), Failure> {
+        constructs::rewrite(expr);
         match expr {
             Expr::Subquery(_)
             | Expr::InSubquery { .. }

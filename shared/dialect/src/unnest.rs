@@ -9,9 +9,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{
-    Column, DFSchema, Result, ScalarValue, SchemaError, TableReference,
-};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue, SchemaError, TableReference};
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::planner::{

@@ -213,7 +213,10 @@ pub fn availability(name: &str) -> Availability {
     match lines.iter().find(|function| function.is_supported()) {
         Some(function) => Availability::Supported(function.kind),
         None if name.starts_with('$') && OURS.contains(name) => {
-            Availability::Supported(FunctionKind::Scalar)
+            let aggregates = &all().aggregate;
+            let is_aggregate = aggregates.iter().any(|function| function.name() == name);
+            let kind = if is_aggregate { FunctionKind::Aggregate } else { FunctionKind::Scalar };
+            Availability::Supported(kind)
         }
         None if !lines.is_empty() || missing::NAMES.contains(&name) => Availability::NotSupported,
         None => Availability::Unknown,
