@@ -8,36 +8,41 @@ use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::error::DataFusionError;
 use waterbear_connector::{Connector, ConnectorError};
+use waterbear_dialect::HidingTable;
 use waterbear_engine::failure_of;
 use waterbear_protocol::{ErrorCode, Failure};
 
-use crate::system::{SystemConnector, SystemSources, WithInformationSchema};
+use crate::query::handle::QueryRegistry;
+use crate::system::{SYSTEM, SystemConnector, SystemSources, WithInformationSchema};
 
 /// All catalogs by name, lower case. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Catalogs {
     catalogs: Arc<BTreeMap<String, Arc<dyn Connector>>>,
+    queries: Arc<QueryRegistry>,
 }
 
 impl Catalogs {
     /// The configured catalogs, and `system` over `sources`.
     pub fn new(configured: BTreeMap<String, Arc<dyn Connector>>, sources: SystemSources) -> Self {
-        let mut connectors: Vec<(String, String)> = configured
-            .iter()
-            .map(|(name, connector)| (name.to_lowercase(), connector.name().to_owned()))
-            .collect();
-        connectors.push(("system".to_owned(), "system".to_owned()));
-        let system: Arc<dyn Connector> = Arc::new(SystemConnector::new(sources, connectors));
-        let catalogs = configured
+        let wrapped = |name: String, connector| {
+            let connector = WithInformationSchema::new(name.clone(), connector);
+            (name, Arc::new(connector) as Arc<dyn Connector>)
+        };
+        let mut catalogs: BTreeMap<String, Arc<dyn Connector>> = configured
             .into_iter()
-            .chain([("system".to_owned(), system)])
-            .map(|(name, connector)| {
-                let name = name.to_lowercase();
-                let connector = WithInformationSchema::new(name.clone(), connector);
-                (name, Arc::new(connector) as Arc<dyn Connector>)
-            })
+            .map(|(name, connector)| wrapped(name.to_lowercase(), connector))
             .collect();
-        Self { catalogs: Arc::new(catalogs) }
+        let queries = Arc::clone(&sources.registry);
+        let system = Arc::new(SystemConnector::new(sources, catalogs.clone()));
+        let (name, system) = wrapped(SYSTEM.to_owned(), system);
+        catalogs.insert(name, system);
+        Self { catalogs: Arc::new(catalogs), queries }
+    }
+
+    /// The queries that `system.runtime` shows.
+    pub fn queries(&self) -> &Arc<QueryRegistry> {
+        &self.queries
     }
 
     /// The names of all catalogs, in order.
@@ -119,7 +124,10 @@ impl SchemaProvider for Schema {
             .table(&self.name, name)
             .await
             .map_err(|error| DataFusionError::External(Box::new(connector_failure(error))))?;
-        Ok(table.map(|table| table.provider()))
+        let Some(table) = table else { return Ok(None) };
+        let hidden = table.columns().iter().filter(|column| column.hidden);
+        let hidden = hidden.map(|column| column.name.clone()).collect();
+        HidingTable::over(table.provider(), hidden).map(Some)
     }
 
     fn table_exist(&self, _name: &str) -> bool {

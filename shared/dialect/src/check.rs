@@ -12,7 +12,7 @@ use waterbear_protocol::{ErrorCode, Failure};
 
 use super::lexer::{failure_at, place};
 
-type Checked = Result<(), Failure>;
+pub(super) type Checked = Result<(), Failure>;
 
 /// `X is not supported`, at the place of `node`.
 pub(super) fn unsupported(node: &impl Spanned, what: impl Display) -> Failure {

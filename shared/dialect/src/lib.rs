@@ -1,9 +1,9 @@
 //! Trino's SQL: which statement a text is, and what it means here.
 //!
-//! Layout: `lexer` divides text into tokens, `metadata` parses SHOW, DESCRIBE and USE (the
-//! coordinator answers them), `plan` plans queries after `check` has refused what would be answered
+//! Layout: `lexer` divides text into tokens, `metadata`, `call` and `explain` parse what is no
+//! query (the coordinator answers it), `queries` are those that sqlparser does not know, `plan` plans queries after `check` has refused what would be answered
 //! wrongly and `rewrite` has put it into the planner's terms; `names` keeps what columns are
-//! called, `errors` gives the planner's errors Trino's names and places, `session` checks
+//! called, `hidden` what `*` leaves out, `errors` gives the planner's errors Trino's names and places, `session` checks
 //! sessions.
 //!
 //! Only queries ever reach the planner: every other statement of its own (COPY, SET, CREATE, …)
@@ -14,26 +14,33 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
 
+mod call;
 mod check;
 mod configure;
 mod constructs;
 mod context;
 mod decimals;
 mod errors;
+mod explain;
+mod hidden;
 mod lexer;
 mod metadata;
 mod names;
 mod nested;
 mod pattern;
 mod plan;
+mod queries;
 mod rewrite;
 mod session;
 mod unnest;
 
+pub use call::{Call, CallArgument, CallValue};
 pub use configure::configure;
 pub use context::ClientContext;
+pub use explain::{Explain, ExplainFormat, ExplainKind};
+pub use hidden::HidingTable;
 pub use lexer::failure_at;
-pub use metadata::{MetadataStatement, QualifiedName};
+pub use metadata::{CreateKind, MetadataStatement, QualifiedName};
 pub use pattern::LikePattern;
 pub use plan::{PlannedQuery, full_name, plan_query};
 pub use session::check_session;
@@ -53,6 +60,10 @@ pub enum Statement {
     Metadata(MetadataStatement),
     /// EXPLAIN.
     Explain(Explain),
+    /// CALL.
+    Call(Call),
+    /// SHOW STATS FOR a query; a table is the query of all its columns.
+    ShowStats(ParsedQuery),
 }
 
 /// A query with the text that its errors point into.
@@ -62,24 +73,10 @@ pub struct ParsedQuery {
     lexed: Lexed,
 }
 
-/// EXPLAIN of a statement.
-#[derive(Debug, Clone)]
-pub struct Explain {
-    /// The statement is to be run (EXPLAIN ANALYZE).
-    pub analyze: bool,
-    /// With more detail (EXPLAIN ANALYZE VERBOSE).
-    pub verbose: bool,
-    /// What stands in brackets: `TYPE DISTRIBUTED`, `FORMAT JSON`; upper case.
-    pub options: Vec<String>,
-    /// The statement.
-    pub statement: Box<Statement>,
-}
-
 /// First words of statements that Trino has and that are not supported, or not in all forms.
 const OTHER_STATEMENTS: &[&str] = &[
     "ALTER",
     "ANALYZE",
-    "CALL",
     "COMMENT",
     "COMMIT",
     "CREATE",
@@ -133,7 +130,9 @@ fn parse_lexed(lexed: Lexed) -> Result<Statement, Failure> {
     };
     match word(first).as_str() {
         "SELECT" | "WITH" | "VALUES" | "TABLE" | "(" => parse_query(lexed).map(Statement::Query),
-        "EXPLAIN" => parse_explain(lexed),
+        "EXPLAIN" => explain::parse(lexed).map(Statement::Explain),
+        "CALL" => call::parse(&lexed).map(Statement::Call),
+        "SHOW" if second_is_stats(&lexed) => parse_show_stats(lexed).map(Statement::ShowStats),
         name if OTHER_STATEMENTS.contains(&name) => {
             let replace =
                 |token: &&TokenWithSpan| !matches!(word(token).as_str(), "OR" | "REPLACE");
@@ -155,7 +154,30 @@ fn parse_lexed(lexed: Lexed) -> Result<Statement, Failure> {
     }
 }
 
+fn second_is_stats(lexed: &Lexed) -> bool {
+    let mut cursor = Cursor::new(lexed);
+    cursor.take("SHOW") && cursor.take("STATS")
+}
+
+fn parse_show_stats(lexed: Lexed) -> Result<ParsedQuery, Failure> {
+    let mut cursor = Cursor::new(&lexed);
+    let (_, _) = (cursor.take("SHOW"), cursor.take("STATS"));
+    if !cursor.take("FOR") {
+        return Err(cursor.mismatched("'FOR'"));
+    }
+    let from = cursor.position();
+    let mut tokens = Vec::new();
+    if cursor.peek().token != Token::LParen {
+        tokens.push(TokenWithSpan::new(Token::make_keyword("TABLE"), cursor.peek().span));
+        cursor.name(3)?;
+        cursor.finish()?;
+    }
+    tokens.extend_from_slice(lexed.tokens.get(from..).unwrap_or_default());
+    parse_query(Lexed { tokens, ..lexed })
+}
+
 fn parse_query(lexed: Lexed) -> Result<ParsedQuery, Failure> {
+    let lexed = Lexed { tokens: queries::in_plain_terms(lexed.tokens), ..lexed };
     let mut parser = Parser::new(&TrinoDialect)
         .with_recursion_limit(MAX_NESTING)
         .with_tokens_with_locations(lexed.tokens.clone());
@@ -165,34 +187,6 @@ fn parse_query(lexed: Lexed) -> Result<ParsedQuery, Failure> {
         return Err(mismatched(&next, lexed.end, "<EOF>"));
     }
     Ok(ParsedQuery { query, lexed })
-}
-
-fn parse_explain(lexed: Lexed) -> Result<Statement, Failure> {
-    let mut cursor = Cursor::new(&lexed);
-    cursor.take("EXPLAIN");
-    let analyze = cursor.take("ANALYZE");
-    let verbose = analyze && cursor.take("VERBOSE");
-    let mut options = Vec::new();
-    let opens_options = |word: &str| {
-        let next = lexed.tokens.get(cursor.position() + 1).map(|token| &token.token);
-        matches!(next, Some(Token::Word(next)) if next.value.eq_ignore_ascii_case(word))
-    };
-    let mut from = cursor.position();
-    if !analyze && (opens_options("TYPE") || opens_options("FORMAT")) {
-        let close = |token: &TokenWithSpan| token.token == Token::RParen;
-        let Some(end) = lexed.tokens.iter().position(close) else {
-            return Err(mismatched(&TokenWithSpan::new_eof(), lexed.end, "')'"));
-        };
-        let inside = lexed.tokens.get(from + 1..end).unwrap_or_default();
-        for option in inside.split(|token| token.token == Token::Comma) {
-            let words: Vec<String> = option.iter().map(|token| token.token.to_string()).collect();
-            options.push(words.join(" ").to_uppercase());
-        }
-        from = end + 1;
-    }
-    let rest = Lexed { tokens: lexed.tokens.get(from..).unwrap_or_default().to_vec(), ..lexed };
-    let statement = Box::new(parse_lexed(rest)?);
-    Ok(Statement::Explain(Explain { analyze, verbose, options, statement }))
 }
 
 /// sqlparser has the place of an error in the error's text only.

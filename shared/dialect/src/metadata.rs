@@ -1,12 +1,16 @@
 //! Statements about the catalogs themselves: SHOW, DESCRIBE, USE. sqlparser rejects many of their
 //! forms, so they have a parser of their own over its tokens.
 
+mod parse;
+
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
 
 use super::lexer::{Lexed, failure_at, mismatched, place};
 use super::pattern::LikePattern;
+
+pub(super) use parse::parse;
 
 /// A name of one to three parts, lower case, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +19,21 @@ pub struct QualifiedName {
     pub parts: Vec<String>,
     /// Where it begins.
     pub location: Option<ErrorLocation>,
+}
+
+/// What SHOW CREATE shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CreateKind {
+    /// A schema.
+    Schema,
+    /// A table.
+    Table,
+    /// A view.
+    View,
+    /// A materialized view.
+    MaterializedView,
+    /// A function.
+    Function,
 }
 
 /// A statement that the coordinator answers from its catalogs alone.
@@ -46,6 +65,32 @@ pub enum MetadataStatement {
         /// LIKE.
         like: Option<LikePattern>,
     },
+    /// SHOW CREATE.
+    ShowCreate {
+        /// What kind of thing.
+        kind: CreateKind,
+        /// Its name.
+        name: QualifiedName,
+    },
+    /// SHOW FUNCTIONS.
+    ShowFunctions {
+        /// FROM, a schema; functions are global, so it only has to exist.
+        schema: Option<QualifiedName>,
+        /// LIKE.
+        like: Option<LikePattern>,
+    },
+    /// SHOW ROLES, SHOW CURRENT ROLES, SHOW ROLE GRANTS: empty without an access control.
+    ShowRoles {
+        /// The heading of the one column.
+        heading: &'static str,
+        /// FROM, a catalog.
+        catalog: Option<QualifiedName>,
+    },
+    /// SHOW GRANTS: empty without an access control.
+    ShowGrants {
+        /// ON, a table.
+        table: Option<QualifiedName>,
+    },
     /// USE: sets the client's schema, and its catalog if one is named.
     Use {
         /// The schema, with or without its catalog.
@@ -70,7 +115,12 @@ impl<'a> Cursor<'a> {
         self.tokens.get(self.at).unwrap_or(&self.eof)
     }
 
-    fn next(&mut self) -> TokenWithSpan {
+    /// A token further on; the end is never passed.
+    pub fn peek_at(&self, offset: usize) -> &TokenWithSpan {
+        self.tokens.get(self.at + offset).unwrap_or(&self.eof)
+    }
+
+    pub fn next(&mut self) -> TokenWithSpan {
         let token = self.peek().clone();
         self.at += 1;
         token
@@ -99,7 +149,7 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    fn mismatched(&self, expecting: &str) -> Failure {
+    pub fn mismatched(&self, expecting: &str) -> Failure {
         mismatched(self.peek(), self.end, expecting)
     }
 
@@ -110,7 +160,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn string(&mut self) -> Result<String, Failure> {
+    pub fn string(&mut self) -> Result<String, Failure> {
         match self.next().token {
             Token::SingleQuotedString(text) => Ok(text),
             _ => {
@@ -120,7 +170,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn name(&mut self, most: usize) -> Result<QualifiedName, Failure> {
+    pub fn name(&mut self, most: usize) -> Result<QualifiedName, Failure> {
         let location = place(self.peek().span.start);
         let mut parts = Vec::new();
         loop {
@@ -146,11 +196,11 @@ impl<'a> Cursor<'a> {
         Ok(QualifiedName { parts, location })
     }
 
-    fn optional_from(&mut self, most: usize) -> Result<Option<QualifiedName>, Failure> {
+    pub fn optional_from(&mut self, most: usize) -> Result<Option<QualifiedName>, Failure> {
         if self.take("FROM") || self.take("IN") { self.name(most).map(Some) } else { Ok(None) }
     }
 
-    fn optional_like(&mut self) -> Result<Option<LikePattern>, Failure> {
+    pub fn optional_like(&mut self) -> Result<Option<LikePattern>, Failure> {
         if !self.take("LIKE") {
             return Ok(None);
         }
@@ -158,45 +208,4 @@ impl<'a> Cursor<'a> {
         let escape = if self.take("ESCAPE") { Some(self.string()?) } else { None };
         LikePattern::new(&pattern, escape.as_deref()).map(Some)
     }
-}
-
-/// Parses a statement about the catalogs; nothing when it is another one.
-///
-/// # Errors
-/// SYNTAX_ERROR with its place.
-pub(super) fn parse(lexed: &Lexed) -> Result<Option<MetadataStatement>, Failure> {
-    let mut cursor = Cursor::new(lexed);
-    let statement = if cursor.take("SHOW") {
-        if cursor.take("CATALOGS") {
-            MetadataStatement::ShowCatalogs { like: cursor.optional_like()? }
-        } else if cursor.take("SCHEMAS") {
-            let catalog = cursor.optional_from(1)?;
-            MetadataStatement::ShowSchemas { catalog, like: cursor.optional_like()? }
-        } else if cursor.take("TABLES") {
-            let schema = cursor.optional_from(2)?;
-            MetadataStatement::ShowTables { schema, like: cursor.optional_like()? }
-        } else if cursor.take("COLUMNS") {
-            let Some(table) = cursor.optional_from(3)? else {
-                return Err(cursor.mismatched("'FROM', 'IN'"));
-            };
-            MetadataStatement::ShowColumns { table, like: cursor.optional_like()? }
-        } else {
-            return Ok(None);
-        }
-    } else if cursor.take("DESCRIBE") || cursor.take("DESC") {
-        let describes_prepared = matches!(&cursor.peek().token, Token::Word(word)
-            if word.quote_style.is_none()
-                && (word.value.eq_ignore_ascii_case("INPUT")
-                    || word.value.eq_ignore_ascii_case("OUTPUT")));
-        if describes_prepared {
-            return Ok(None);
-        }
-        MetadataStatement::ShowColumns { table: cursor.name(3)?, like: None }
-    } else if cursor.take("USE") {
-        MetadataStatement::Use { schema: cursor.name(2)? }
-    } else {
-        return Ok(None);
-    };
-    cursor.finish()?;
-    Ok(Some(statement))
 }

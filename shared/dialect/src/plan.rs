@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
@@ -16,6 +17,7 @@ use waterbear_functions::{Availability, FunctionKind, availability, failure_of};
 use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
 
 use super::errors::planning_failure;
+use super::hidden::Named;
 use super::lexer::{Lexed, failure_at, place};
 use super::rewrite::rewrite;
 use super::{ParsedQuery, Statement};
@@ -41,11 +43,9 @@ pub async fn plan_query(
 ) -> Result<PlannedQuery, Failure> {
     let parsed = match statement {
         Statement::Query(parsed) => parsed,
-        Statement::Explain(_) => {
-            return Err(Failure::new(ErrorCode::NOT_SUPPORTED, "EXPLAIN is not supported yet"));
-        }
-        Statement::Metadata(_) => {
-            let message = "a statement about catalogs cannot be planned";
+        Statement::ShowStats(parsed) => parsed,
+        Statement::Explain(_) | Statement::Metadata(_) | Statement::Call(_) => {
+            let message = "a statement that is no query cannot be planned";
             return Err(Failure::new(ErrorCode::GENERIC_INTERNAL_ERROR, message));
         }
     };
@@ -62,11 +62,17 @@ async fn plan_parsed(
         .map_err(|failure| located(failure, &parsed.lexed))?;
     let mut uses = Uses::default();
     let _ = query.visit(&mut uses);
+    let mut named = Named::default();
     for table in &uses.tables {
-        table.check(state, context).await?;
+        table.check(state, context, &parsed.lexed, &mut named).await?;
     }
     uses.functions.iter().try_for_each(check_function)?;
-    let state = in_session(state, context);
+    let mut state = in_session(state, context);
+    if !named.is_empty() {
+        named.leave_out(&mut query, context)?;
+        let revealed = named.revealed(Arc::clone(state.catalog_list()));
+        state.register_catalog_list(revealed);
+    }
     let statement = DFStatement::Statement(Box::new(SqlStatement::Query(query)));
     let failure = |error: DataFusionError| planning_failure(&error, &parsed.lexed);
     let plan = state.statement_to_plan(statement).await.map_err(failure)?;
@@ -182,8 +188,14 @@ impl Visitor for Uses {
 }
 
 impl TableUse {
-    /// Makes sure that the table is there.
-    async fn check(&self, state: &SessionState, context: &ClientContext) -> Result<(), Failure> {
+    /// Makes sure that the table is there; notes which of its hidden columns are named.
+    async fn check(
+        &self,
+        state: &SessionState,
+        context: &ClientContext,
+        lexed: &Lexed,
+        named: &mut Named,
+    ) -> Result<(), Failure> {
         let failure = |code, message: String| failure_at(self.location, code, message);
         let (catalog, schema, table) = full_name(&self.parts, context)
             .map_err(|(code, text)| failure(code, text.to_owned()))?;
@@ -197,10 +209,11 @@ impl TableUse {
             let cause = failure_of(&error);
             failure_at(self.location, cause.code, cause.message)
         })?;
-        if found.is_none() {
+        let Some(found) = found else {
             let message = format!("Table '{catalog}.{schema}.{table}' does not exist");
             return Err(failure(ErrorCode::TABLE_NOT_FOUND, message));
-        }
+        };
+        named.note([catalog, schema, table], found.as_ref(), lexed);
         Ok(())
     }
 }

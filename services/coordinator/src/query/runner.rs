@@ -21,7 +21,7 @@ use crate::catalogs::Catalogs;
 
 use crate::planner::{self, CutOptions, StagePlan};
 use crate::scheduler::{self, RunOptions, placement};
-use crate::statements::run_metadata;
+use crate::statements::{run_call, run_metadata};
 
 /// How queries are cut and how long they wait for workers.
 #[derive(Debug, Clone)]
@@ -177,6 +177,13 @@ impl StatementRunner for Runner {
             match dialect::parse(query.sql())? {
                 Statement::Metadata(statement) => {
                     run_metadata(&statement, &self.catalogs, query.context()).await
+                }
+                Statement::Call(call) => run_call(&call, &self.catalogs, query.context()),
+                Statement::Explain(_) => {
+                    Err(Failure::new(ErrorCode::NOT_SUPPORTED, "EXPLAIN is not supported"))
+                }
+                Statement::ShowStats(_) => {
+                    Err(Failure::new(ErrorCode::NOT_SUPPORTED, "SHOW STATS is not supported"))
                 }
                 statement => self.run_query(&query, &statement).await,
             }

@@ -1,7 +1,12 @@
 //! Statements that the coordinator answers by itself, without a plan.
 
+mod create;
+#[cfg(test)]
+mod metadata_tests;
+mod procedures;
 mod show;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use procedures::run_call;
 pub use show::run_metadata;

@@ -169,6 +169,7 @@ impl LocalRunner {
             Statement::Metadata(statement) => {
                 return run_metadata(&statement, &self.catalogs, context).await;
             }
+            Statement::Call(call) => return run_call(&call, &self.catalogs, context),
             statement => statement,
         };
         let planned = plan_query(&statement, &self.state, context).await?;
@@ -197,7 +198,7 @@ impl StatementRunner for LocalRunner {
     }
 }
 
-fn context() -> ClientContext {
+pub(super) fn context() -> ClientContext {
     ClientContext {
         catalog: Some("tpch".into()),
         schema: Some("tiny".into()),
@@ -206,17 +207,17 @@ fn context() -> ClientContext {
 }
 
 /// Column names, then the rows as JSON.
-async fn answer(sql: &str) -> Result<(Vec<String>, String), Failure> {
+pub(super) async fn answer(sql: &str) -> Result<(Vec<String>, String), Failure> {
     let output = LocalRunner::new().execute(sql, &context()).await?;
     let names = output.columns.iter().map(|column| column.name.clone()).collect();
     Ok((names, rows_of(output).await?))
 }
 
-async fn rows(sql: &str) -> String {
+pub(super) async fn rows(sql: &str) -> String {
     answer(sql).await.map_or_else(|failure| failure.to_string(), |(_, rows)| rows)
 }
 
-async fn names(sql: &str) -> Vec<String> {
+pub(super) async fn names(sql: &str) -> Vec<String> {
     answer(sql).await.map_or_else(|failure| vec![failure.to_string()], |(names, _)| names)
 }
 
@@ -242,7 +243,7 @@ impl Differences {
 }
 
 /// Code and message.
-async fn failure(sql: &str) -> (ErrorCode, String) {
+pub(super) async fn failure(sql: &str) -> (ErrorCode, String) {
     match answer(sql).await {
         Ok((_, rows)) => (ErrorCode::GENERIC_INTERNAL_ERROR, format!("no failure: {rows}")),
         Err(failure) => {
@@ -521,8 +522,6 @@ async fn only_queries_reach_the_planner() {
         ("SET datafusion.execution.batch_size = 1", "SET DATAFUSION"),
         ("SET SESSION a = 1", "SET SESSION"),
         ("DROP TABLE nation", "DROP TABLE"),
-        ("SHOW FUNCTIONS", "SHOW FUNCTIONS"),
-        ("EXPLAIN SELECT 1", "EXPLAIN"),
         ("PREPARE p FROM SELECT 1", "PREPARE"),
         ("EXECUTE IMMEDIATE 'SELECT 1'", "EXECUTE IMMEDIATE"),
     ] {
@@ -542,7 +541,11 @@ async fn catalogs_are_shown() {
         ("SHOW SCHEMAS", &["Schema"], r#"["information_schema"],["tiny"]"#),
         ("SHOW SCHEMAS IN system LIKE 'r#_%' ESCAPE '#'", &["Schema"], ""),
         ("SHOW TABLES", &["Table"], r#"["nation"],["region"]"#),
-        ("SHOW TABLES FROM system.runtime", &["Table"], r#"["nodes"],["queries"],["tasks"]"#),
+        (
+            "SHOW TABLES FROM system.runtime",
+            &["Table"],
+            r#"["nodes"],["optimizer_rule_stats"],["queries"],["tasks"],["transactions"]"#,
+        ),
         ("SHOW TABLES FROM information_schema LIKE 's%'", &["Table"], r#"["schemata"]"#),
         (
             "DESCRIBE region",
@@ -612,24 +615,6 @@ async fn system_tables_and_information_schema_answer_queries() {
         rows_of(output).await.unwrap(),
         r#"["FAILED","alice","SELECT nope",["global"],"USER_ERROR","COLUMN_NOT_FOUND",null]"#
     );
-}
-
-#[test]
-fn explain_is_parsed_with_its_options() {
-    let Statement::Explain(explain) =
-        parse("EXPLAIN (TYPE distributed, FORMAT JSON) SELECT 1").unwrap()
-    else {
-        panic!("not an EXPLAIN");
-    };
-    assert_eq!(explain.options, ["TYPE DISTRIBUTED", "FORMAT JSON"]);
-    assert!(matches!(*explain.statement, Statement::Query(_)));
-    let Statement::Explain(explain) = parse("explain analyze verbose select 1").unwrap() else {
-        panic!("not an EXPLAIN");
-    };
-    assert!(explain.analyze && explain.verbose);
-    assert!(matches!(parse("EXPLAIN (SELECT 1)").unwrap(), Statement::Explain(_)));
-    assert!(parse("EXPLAIN").is_err());
-    assert!(parse("EXPLAIN (TYPE").is_err());
 }
 
 /// Deep and long statements: an answer or an error, but never the end of the process. On a

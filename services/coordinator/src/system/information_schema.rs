@@ -1,16 +1,15 @@
-//! `information_schema` in every catalog: its schemas, tables and columns.
+//! `information_schema` in every catalog: its schemas, tables, columns and views. There is no
+//! access control, so the tables about privileges and roles are empty.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array};
-use arrow::datatypes::DataType;
 use async_trait::async_trait;
-use datafusion::error::{DataFusionError, Result};
-use tracing::warn;
+use datafusion::error::Result;
 use waterbear_connector::{Connector, ConnectorError, ConnectorTable};
 
-use super::rows::{RowSource, RowsConnectorTable, RowsTable, Wanted, varchars};
-use crate::catalogs::connector_failure;
+use super::listing::Listing;
+use super::rows::{NULL, Row, RowSource, RowsTable, bigint, optional_text, text};
+use super::wanted::Wanted;
 
 /// The schema's name.
 pub const INFORMATION_SCHEMA: &str = "information_schema";
@@ -35,39 +34,30 @@ enum Table {
     Schemata,
     Tables,
     Views,
+    Empty,
 }
 
-const TABLES: [(&str, Table); 4] = [
-    ("columns", Table::Columns),
-    ("schemata", Table::Schemata),
-    ("tables", Table::Tables),
-    ("views", Table::Views),
+/// Name, rows and columns of each table, by name.
+const TABLES: [(&str, Table, &str); 8] = [
+    ("applicable_roles", Table::Empty, "grantee grantee_type role_name is_grantable"),
+    (
+        "columns",
+        Table::Columns,
+        "table_catalog table_schema table_name column_name ordinal_position:bigint \
+         column_default is_nullable data_type ?comment ?extra_info ?column_comment",
+    ),
+    ("enabled_roles", Table::Empty, "role_name"),
+    ("roles", Table::Empty, "role_name"),
+    ("schemata", Table::Schemata, "catalog_name schema_name"),
+    (
+        "table_privileges",
+        Table::Empty,
+        "grantor grantor_type grantee grantee_type table_catalog table_schema table_name \
+         privilege_type is_grantable with_hierarchy",
+    ),
+    ("tables", Table::Tables, "table_catalog table_schema table_name table_type ?table_comment"),
+    ("views", Table::Views, "table_catalog table_schema table_name view_definition"),
 ];
-
-impl Table {
-    fn columns(self) -> Vec<(&'static str, DataType)> {
-        let names: &[&str] = match self {
-            Table::Columns => &[
-                "table_catalog",
-                "table_schema",
-                "table_name",
-                "column_name",
-                "ordinal_position",
-                "column_default",
-                "is_nullable",
-                "data_type",
-            ],
-            Table::Schemata => &["catalog_name", "schema_name"],
-            Table::Tables => &["table_catalog", "table_schema", "table_name", "table_type"],
-            Table::Views => &["table_catalog", "table_schema", "table_name", "view_definition"],
-        };
-        let data_type = |name: &str| match name {
-            "ordinal_position" => DataType::Int64,
-            _ => DataType::Utf8,
-        };
-        names.iter().map(|name| (*name, data_type(name))).collect()
-    }
-}
 
 #[async_trait]
 impl Connector for WithInformationSchema {
@@ -85,7 +75,7 @@ impl Connector for WithInformationSchema {
 
     async fn tables(&self, schema: &str) -> Result<Vec<String>, ConnectorError> {
         if schema == INFORMATION_SCHEMA {
-            return Ok(TABLES.iter().map(|(name, _)| (*name).to_owned()).collect());
+            return Ok(TABLES.iter().map(|(name, ..)| (*name).to_owned()).collect());
         }
         self.inner.tables(schema).await
     }
@@ -98,12 +88,11 @@ impl Connector for WithInformationSchema {
         if schema != INFORMATION_SCHEMA {
             return self.inner.table(schema, table).await;
         }
-        let Some((_, kind)) = TABLES.iter().find(|(name, _)| *name == table) else {
-            return Ok(None);
-        };
-        let source = Source { connector: self.clone(), table: *kind };
-        let table = RowsTable::new(&kind.columns(), Arc::new(source));
-        Ok(Some(Arc::new(RowsConnectorTable(table))))
+        let found = TABLES.iter().find(|(name, ..)| *name == table);
+        Ok(found.map(|(_, kind, columns)| {
+            let source = Source { connector: self.clone(), table: *kind };
+            RowsTable::connector_table(columns, Arc::new(source))
+        }))
     }
 }
 
@@ -112,91 +101,71 @@ struct Source {
     table: Table,
 }
 
-fn failed(error: ConnectorError) -> DataFusionError {
-    DataFusionError::External(Box::new(connector_failure(error)))
-}
-
 impl Source {
-    async fn schemas(&self, column: &str, wanted: &Wanted) -> Result<Vec<String>> {
-        let mut schemas = self.connector.schemas().await.map_err(failed)?;
-        schemas.retain(|schema| wanted.admits(column, schema));
-        Ok(schemas)
+    fn listing<'a>(&self, columns: [&'static str; 3], wanted: &'a Wanted) -> Listing<'a> {
+        let connector = Arc::new(self.connector.clone()) as Arc<dyn Connector>;
+        let catalogs = vec![(self.connector.catalog.clone(), connector)];
+        Listing { catalogs, columns, wanted }
     }
 
-    /// Schema and name of each table that the query may want.
-    async fn tables(&self, wanted: &Wanted) -> Result<Vec<(String, String)>> {
-        let mut all = Vec::new();
-        for schema in self.schemas("table_schema", wanted).await? {
-            match self.connector.tables(&schema).await {
-                Ok(tables) => all.extend(
-                    tables
-                        .into_iter()
-                        .filter(|table| wanted.admits("table_name", table))
-                        .map(|table| (schema.clone(), table)),
-                ),
-                // One schema that cannot be read must not hide the others.
-                Err(error) => warn!(catalog = self.connector.catalog, schema, %error,
-                    "schema left out of information_schema"),
-            }
-        }
-        Ok(all)
-    }
-
-    async fn columns_of(&self, schema: &str, table: &str) -> Option<Arc<dyn ConnectorTable>> {
-        match self.connector.table(schema, table).await {
-            Ok(found) => found,
-            Err(error) => {
-                warn!(catalog = self.connector.catalog, schema, table, %error,
-                    "table left out of information_schema");
-                None
-            }
-        }
+    fn tables<'a>(&self, wanted: &'a Wanted) -> Listing<'a> {
+        self.listing(["table_catalog", "table_schema", "table_name"], wanted)
     }
 }
 
 #[async_trait]
 impl RowSource for Source {
-    async fn columns(&self, wanted: &Wanted) -> Result<Vec<ArrayRef>> {
-        let catalog = self.connector.catalog.as_str();
+    async fn rows(&self, wanted: &Wanted) -> Result<Vec<Row>> {
         match self.table {
             Table::Schemata => {
-                let schemas = self.schemas("schema_name", wanted).await?;
-                Ok(vec![
-                    varchars(schemas.iter().map(|_| Some(catalog))),
-                    varchars(schemas.iter().map(Some)),
-                ])
+                let listing = self.listing(["catalog_name", "schema_name", ""], wanted);
+                let schemas = listing.schemas().await?;
+                Ok(schemas
+                    .into_iter()
+                    .map(|(_, catalog, schema)| vec![text(catalog), text(schema)])
+                    .collect())
             }
-            Table::Tables => {
-                let tables = self.tables(wanted).await?;
-                Ok(vec![
-                    varchars(tables.iter().map(|_| Some(catalog))),
-                    varchars(tables.iter().map(|(schema, _)| Some(schema))),
-                    varchars(tables.iter().map(|(_, table)| Some(table))),
-                    varchars(tables.iter().map(|_| Some("BASE TABLE"))),
-                ])
-            }
-            Table::Views => Ok(vec![varchars::<&str>([]); 4]),
-            Table::Columns => {
-                let mut rows = Vec::new();
-                for (schema, table) in self.tables(wanted).await? {
-                    let Some(found) = self.columns_of(&schema, &table).await else { continue };
-                    let shown = found.columns().iter().filter(|column| !column.hidden);
-                    for (position, column) in (1i64..).zip(shown) {
-                        rows.push((schema.clone(), table.clone(), position, column.clone()));
-                    }
-                }
-                let nullable = |nullable| if nullable { "YES" } else { "NO" };
-                Ok(vec![
-                    varchars(rows.iter().map(|_| Some(catalog))),
-                    varchars(rows.iter().map(|(schema, ..)| Some(schema))),
-                    varchars(rows.iter().map(|(_, table, ..)| Some(table))),
-                    varchars(rows.iter().map(|(.., column)| Some(&column.name))),
-                    Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.2))),
-                    varchars(rows.iter().map(|_| None::<&str>)),
-                    varchars(rows.iter().map(|(.., column)| Some(nullable(column.nullable)))),
-                    varchars(rows.iter().map(|(.., column)| Some(&column.trino_type))),
-                ])
-            }
+            Table::Tables => tables(&self.tables(wanted)).await,
+            Table::Views | Table::Empty => Ok(Vec::new()),
+            Table::Columns => columns(&self.tables(wanted)).await,
         }
     }
+}
+
+async fn tables(listing: &Listing<'_>) -> Result<Vec<Row>> {
+    let row = |listed: super::listing::Listed| {
+        vec![
+            text(listed.catalog),
+            text(listed.schema),
+            text(listed.table),
+            text("BASE TABLE"),
+            NULL,
+        ]
+    };
+    Ok(listing.tables().await?.into_iter().map(row).collect())
+}
+
+async fn columns(listing: &Listing<'_>) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for listed in listing.tables().await? {
+        let Some(found) = listed.open().await else { continue };
+        let shown = found.columns().iter().filter(|column| !column.hidden);
+        for (position, column) in (1i64..).zip(shown) {
+            let nullable = if column.nullable { "YES" } else { "NO" };
+            rows.push(vec![
+                text(&listed.catalog),
+                text(&listed.schema),
+                text(&listed.table),
+                text(&column.name),
+                bigint(position),
+                NULL,
+                text(nullable),
+                text(&column.trino_type),
+                optional_text(column.comment.as_ref()),
+                NULL,
+                optional_text(column.comment.as_ref()),
+            ]);
+        }
+    }
+    Ok(rows)
 }

@@ -4,49 +4,30 @@
 use std::fmt::{self, Debug};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, StringArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, new_empty_array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use waterbear_connector::{Column, ConnectorTable};
 
 use waterbear_types::TrinoType;
 
-/// Values that a query asks certain columns to equal.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Wanted(Vec<(String, String)>);
+use super::wanted::Wanted;
 
-impl Wanted {
-    /// Reads `column = 'text'` out of a scan's filters; everything else is left to the engine.
-    fn from_filters(filters: &[Expr]) -> Self {
-        let equal = |filter: &Expr| {
-            let Expr::BinaryExpr(binary) = filter else { return None };
-            let (column, literal) = match (binary.left.as_ref(), binary.right.as_ref()) {
-                (Expr::Column(column), Expr::Literal(literal, _))
-                | (Expr::Literal(literal, _), Expr::Column(column)) => (column, literal),
-                _ => return None,
-            };
-            let text = literal.try_as_str()??;
-            (binary.op == Operator::Eq).then(|| (column.name.clone(), text.to_owned()))
-        };
-        Self(filters.iter().filter_map(equal).collect())
-    }
+/// A row: one value for each column, NULL of any type included.
+pub(super) type Row = Vec<ScalarValue>;
 
-    /// True unless the query wants this column to be something else.
-    pub fn admits(&self, column: &str, value: &str) -> bool {
-        self.0.iter().all(|(name, wanted)| name != column || wanted == value)
-    }
-}
-
-/// Gives the rows of a table, in the order of its columns.
+/// Gives the rows of a table.
 #[async_trait]
 pub(super) trait RowSource: Send + Sync {
-    async fn columns(&self, wanted: &Wanted) -> Result<Vec<ArrayRef>>;
+    /// The rows; those that `wanted` does not admit may be left out.
+    async fn rows(&self, wanted: &Wanted) -> Result<Vec<Row>>;
 }
 
 /// A table over a source of rows.
@@ -63,28 +44,47 @@ impl Debug for RowsTable {
 }
 
 impl RowsTable {
-    pub fn new(columns: &[(&str, DataType)], source: Arc<dyn RowSource>) -> Arc<Self> {
-        let field =
-            |(name, data_type): &(&str, DataType)| Field::new(*name, data_type.clone(), true);
-        let column = |(name, data_type): &(&str, DataType)| Column {
-            name: (*name).to_owned(),
-            data_type: data_type.clone(),
-            trino_type: TrinoType::of(data_type).map(|t| t.listing()).unwrap_or_default(),
-            nullable: true,
-            comment: None,
-            hidden: false,
-        };
-        Arc::new(Self {
-            columns: columns.iter().map(column).collect(),
-            schema: Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>())),
-            source,
-        })
+    /// A table of these columns: names between blanks, each with its type behind a colon unless
+    /// it is `varchar` (`bigint`, `boolean`, `double`, `instant`, `texts`), and a `?` in front
+    /// if it is hidden.
+    pub fn connector_table(columns: &str, source: Arc<dyn RowSource>) -> Arc<dyn ConnectorTable> {
+        let columns: Vec<Column> = columns.split_whitespace().map(column).collect();
+        let field = |column: &Column| Field::new(&column.name, column.data_type.clone(), true);
+        let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
+        Arc::new(RowsConnectorTable(Arc::new(Self { columns, schema, source })))
+    }
+}
+
+fn column(text: &str) -> Column {
+    let visible = text.strip_prefix('?');
+    let (name, data_type) = match visible.unwrap_or(text).split_once(':') {
+        None => (visible.unwrap_or(text), DataType::Utf8),
+        Some((name, kind)) => (name, data_type(kind)),
+    };
+    Column {
+        name: name.to_owned(),
+        trino_type: TrinoType::of(&data_type).map(|t| t.listing()).unwrap_or_default(),
+        data_type,
+        nullable: true,
+        comment: None,
+        hidden: visible.is_some(),
+    }
+}
+
+fn data_type(kind: &str) -> DataType {
+    match kind {
+        "bigint" => DataType::Int64,
+        "boolean" => DataType::Boolean,
+        "double" => DataType::Float64,
+        "instant" => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+        "texts" => DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))),
+        _ => DataType::Utf8,
     }
 }
 
 /// The same table as a connector gives it.
 #[derive(Debug)]
-pub(super) struct RowsConnectorTable(pub Arc<RowsTable>);
+struct RowsConnectorTable(Arc<RowsTable>);
 
 impl ConnectorTable for RowsConnectorTable {
     fn columns(&self) -> &[Column] {
@@ -113,8 +113,12 @@ impl TableProvider for RowsTable {
         filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let columns = self.source.columns(&Wanted::from_filters(filters)).await?;
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)
+        let rows = self.source.rows(&Wanted::new(filters)).await?;
+        let columns = self.schema.fields().iter().enumerate();
+        let arrays: Vec<ArrayRef> = columns
+            .map(|(at, field)| array(&rows, at, field.data_type()))
+            .collect::<Result<_>>()?;
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays)
             .map_err(DataFusionError::from)?;
         let plan = MemorySourceConfig::try_new_exec(
             &[vec![batch]],
@@ -133,8 +137,49 @@ impl TableProvider for RowsTable {
     }
 }
 
-/// A varchar column.
-pub(super) fn varchars<T: AsRef<str>>(values: impl IntoIterator<Item = Option<T>>) -> ArrayRef {
-    let values: Vec<Option<T>> = values.into_iter().collect();
-    Arc::new(values.iter().map(|value| value.as_ref().map(AsRef::as_ref)).collect::<StringArray>())
+/// One column of all rows.
+fn array(rows: &[Row], at: usize, data_type: &DataType) -> Result<ArrayRef> {
+    if rows.is_empty() {
+        return Ok(new_empty_array(data_type));
+    }
+    let null = ScalarValue::try_from(data_type)?;
+    let value = |row: &Row| match row.get(at) {
+        None | Some(ScalarValue::Null) => null.clone(),
+        Some(value) => value.clone(),
+    };
+    ScalarValue::iter_to_array(rows.iter().map(value))
+}
+
+/// NULL of whatever type its column has.
+pub(super) const NULL: ScalarValue = ScalarValue::Null;
+
+/// A varchar.
+pub(super) fn text(value: impl Into<String>) -> ScalarValue {
+    ScalarValue::Utf8(Some(value.into()))
+}
+
+/// A varchar or NULL.
+pub(super) fn optional_text(value: Option<impl Into<String>>) -> ScalarValue {
+    ScalarValue::Utf8(value.map(Into::into))
+}
+
+/// A bigint; what does not fit is the largest there is.
+pub(super) fn bigint(value: impl TryInto<i64>) -> ScalarValue {
+    ScalarValue::Int64(Some(value.try_into().unwrap_or(i64::MAX)))
+}
+
+/// A bigint or NULL.
+pub(super) fn optional_bigint(value: Option<i64>) -> ScalarValue {
+    ScalarValue::Int64(value)
+}
+
+/// A timestamp with time zone, from milliseconds since the Unix epoch.
+pub(super) fn instant(millis: Option<i64>) -> ScalarValue {
+    ScalarValue::TimestampMillisecond(millis, Some("UTC".into()))
+}
+
+/// An array of varchar.
+pub(super) fn texts(values: &[&str]) -> ScalarValue {
+    let values: Vec<ScalarValue> = values.iter().map(|value| text(*value)).collect();
+    ScalarValue::List(ScalarValue::new_list_nullable(&values, &DataType::Utf8))
 }
