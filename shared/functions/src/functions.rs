@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
-use crate::{array, row};
+use crate::{arithmetic, array, row};
 
 /// Functions of all kinds, to be registered together.
 #[derive(Debug, Default)]
@@ -34,7 +34,10 @@ impl Functions {
 
 /// All functions of this crate.
 pub(crate) fn all() -> Functions {
-    Functions::default().with(array::functions()).with(row::functions())
+    Functions::default()
+        .with(arithmetic::functions())
+        .with(array::functions())
+        .with(row::functions())
 }
 
 /// A scalar function of this crate by its name.

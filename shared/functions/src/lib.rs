@@ -7,6 +7,8 @@
 //! means something else in DataFusion has Trino's meaning here under the same name.
 
 mod array;
+pub mod arithmetic;
+pub mod coercion;
 mod failure;
 mod functions;
 mod nested;
