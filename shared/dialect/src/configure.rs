@@ -5,8 +5,10 @@ use std::sync::Arc;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::optimizer::Analyzer;
 
+use crate::coercion::TrinoCoercion;
 use crate::decimals::TrinoDecimals;
 use crate::nested::Nested;
+use crate::operators;
 
 /// Gives a session Trino's functions, and the rules by which its operators mean what they mean in
 /// Trino. Whatever plans a [`crate::ParsedQuery`] must come from here.
@@ -22,5 +24,7 @@ pub fn configure(mut builder: SessionStateBuilder) -> SessionStateBuilder {
         nested.install(&mut builder);
         analysis.splice(0..0, nested.rules);
     }
+    analysis.insert(0, Arc::new(TrinoCoercion));
+    builder.expr_planners().get_or_insert_default().insert(0, operators::planner());
     waterbear_functions::register(builder).with_analyzer_rules(analysis)
 }

@@ -1,24 +1,17 @@
-//! Decimal results as Trino has them, where DataFusion differs without a word:
-//!
-//! - `avg(decimal(p,s))` is `decimal(p,s)`, rounded half up (DataFusion: four more digits, cut off);
-//! - `decimal(p1,s1) / decimal(p2,s2)` is `decimal(p1 + s2 + max(0, s2 - s1), max(s1, s2))` with
-//!   the precision capped at 38, rounded half up (DataFusion: `s1 + 4` digits, cut off).
-//!
-//! Both compute with at least one digit more than they keep; the digit after the last one decides
-//! the rounding, so that cutting off behind it does no harm.
+//! `avg(decimal(p,s))` is `decimal(p,s)` in Trino, rounded half up. DataFusion has four more
+//! digits, cut off; the digit after the last one decides the rounding, so that cutting off behind
+//! it does no harm.
 //!
 //! The rule runs before type coercion, which then sees the types that it leaves.
 
-use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator,
-    WindowFunctionDefinition, cast,
+    Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, WindowFunctionDefinition, cast,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -38,57 +31,11 @@ impl AnalyzerRule for TrinoDecimals {
 
 fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
     let input = merge_schema(&plan.inputs());
-    let names = NamePreserver::new(&plan);
-    let divided = plan.map_expressions(|expr| {
-        let name = names.save(&expr);
-        let expr = expr.transform_up(|expr| divide(expr, &input))?;
-        Ok(expr.update_data(|expr| name.restore(expr)))
-    })?;
-    let plan = divided.data.recompute_schema()?;
-    round_averages(plan, &input)
-}
-
-/// Rounds a quotient of decimals.
-fn divide(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Divide, right }) = &expr else {
-        return Ok(Transformed::no(expr));
-    };
-    let (left_type, right_type) = (left.get_type(schema)?, right.get_type(schema)?);
-    let either = is_decimal(&left_type) || is_decimal(&right_type);
-    let (Some((p1, s1)), Some((p2, s2))) = (digits(&left_type), digits(&right_type)) else {
-        return Ok(Transformed::no(expr));
-    };
-    if !either {
-        return Ok(Transformed::no(expr));
-    }
-    let scale = s1.max(s2);
-    let precision = capped(i16::from(p1) + i16::from(s2) + i16::from((s2 - s1).max(0)));
-    let widened = capped(i16::from(p1) + i16::from(scale - s1));
-    let numerator = cast((**left).clone(), DataType::Decimal128(widened, scale));
-    let divisor = cast((**right).clone(), DataType::Decimal128(p2, s2));
-    let quotient =
-        Expr::BinaryExpr(BinaryExpr::new(Box::new(numerator), Operator::Divide, Box::new(divisor)));
-    Ok(Transformed::yes(cast(quotient, DataType::Decimal128(precision, scale))))
-}
-
-fn capped(precision: i16) -> u8 {
-    precision.clamp(1, i16::from(DECIMAL128_MAX_PRECISION)) as u8
+    round_averages(plan.recompute_schema()?, &input)
 }
 
 fn is_decimal(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Decimal128(_, _))
-}
-
-/// Precision and scale of a decimal, or of the decimal that an integer is coerced to.
-fn digits(data_type: &DataType) -> Option<(u8, i8)> {
-    match data_type {
-        DataType::Decimal128(precision, scale) if *scale >= 0 => Some((*precision, *scale)),
-        DataType::Int8 => Some((3, 0)),
-        DataType::Int16 => Some((5, 0)),
-        DataType::Int32 => Some((10, 0)),
-        DataType::Int64 => Some((19, 0)),
-        _ => None,
-    }
 }
 
 /// Puts a projection above an aggregation or a window that casts its averages.
@@ -176,19 +123,6 @@ mod tests {
             SessionContext::new_with_state(state).sql(sql).await.unwrap().collect().await.unwrap();
         let column = batches[0].column(0);
         (column.data_type().to_string(), array_value_to_string(column, 0).unwrap())
-    }
-
-    #[tokio::test]
-    async fn quotients_have_trinos_type_and_are_rounded_half_up() {
-        for (sql, data_type, text) in [
-            ("SELECT 1.0 / 3", "Decimal128(2, 1)", "0.3"),
-            ("SELECT 2.00 / 3.0", "Decimal128(4, 2)", "0.67"),
-            ("SELECT -2.00 / 3.0", "Decimal128(4, 2)", "-0.67"),
-            ("SELECT 1.5 / 2.000000", "Decimal128(13, 6)", "0.750000"),
-            ("SELECT 1 / 8.00", "Decimal128(23, 2)", "0.13"),
-        ] {
-            assert_eq!(value(sql).await, (data_type.to_owned(), text.to_owned()), "{sql}");
-        }
     }
 
     #[tokio::test]

@@ -1,8 +1,13 @@
 //! The planner's errors as Trino's, with their places in the text.
 
+use std::ops::ControlFlow;
+
 use arrow::datatypes::DataType;
 use datafusion::common::{Column, SchemaError, Span};
 use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, Query, SetExpr, Spanned, UnaryOperator, Visit, Visitor,
+};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token};
 use waterbear_functions::failure_of;
 use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
@@ -10,9 +15,71 @@ use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
 use super::lexer::{Lexed, failure_at, place};
 use waterbear_types::TrinoType;
 
-/// The failure that the client sees for an error of planning.
-pub(super) fn planning_failure(error: &DataFusionError, lexed: &Lexed) -> Failure {
-    at_span(error, None, lexed)
+/// The failure that the client sees for an error of planning `query`.
+pub(super) fn planning_failure(error: &DataFusionError, lexed: &Lexed, query: &Query) -> Failure {
+    let failure = at_span(error, None, lexed);
+    if failure.location.is_some() || failure.code != ErrorCode::TYPE_MISMATCH {
+        return failure;
+    }
+    let mut blamed = Blamed { message: &failure.message, found: None };
+    let _ = query.visit(&mut blamed);
+    match blamed.found {
+        Some(at) => failure_at(Some(at), failure.code, &failure.message),
+        None => failure,
+    }
+}
+
+/// Finds the first construct that a message without a place can be about.
+struct Blamed<'a> {
+    message: &'a str,
+    found: Option<ErrorLocation>,
+}
+
+impl Visitor for Blamed<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let about = match query.body.as_ref() {
+            SetExpr::SetOperation { .. } => self.message.contains(" query has incompatible types"),
+            SetExpr::Values(_) => self.message.starts_with("Values rows"),
+            _ => false,
+        };
+        self.blame(about, query)
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        let starts = |start: &str| self.message.starts_with(start);
+        match expr {
+            Expr::InList { .. } => self.blame(starts("IN value"), expr),
+            Expr::InSubquery { .. } => self.blame(starts("Value expression and result"), expr),
+            Expr::Between { .. } => self.blame(starts("Cannot check if"), expr),
+            Expr::Case { .. } => self.blame(starts("All CASE") || starts("CASE operand"), expr),
+            Expr::Like { .. } => {
+                self.blame(starts("Left side of LIKE") || starts("Pattern for LIKE"), expr)
+            }
+            Expr::UnaryOp { op: UnaryOperator::Not, expr: operand } => {
+                self.blame(starts("Value of logical NOT"), operand.as_ref())
+            }
+            Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or, .. } => {
+                self.blame(starts("Logical expression term"), expr)
+            }
+            Expr::Function(function) => {
+                let name = function.name.to_string().to_uppercase();
+                self.blame(starts(&format!("All {name} operands")), &function.name)
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+impl Blamed<'_> {
+    fn blame(&mut self, about: bool, node: &impl Spanned) -> ControlFlow<()> {
+        if !about {
+            return ControlFlow::Continue(());
+        }
+        self.found = place(node.span().start);
+        ControlFlow::Break(())
+    }
 }
 
 fn at_span(error: &DataFusionError, span: Option<Span>, lexed: &Lexed) -> Failure {
@@ -94,6 +161,13 @@ fn plan_failure(text: &str, at: Option<ErrorLocation>, lexed: &Lexed) -> Failure
         });
     if let Some(operands) = operands {
         let message = format!("Cannot apply operator: {}", trino_operands(operands));
+        return failure_at(at, ErrorCode::TYPE_MISMATCH, message);
+    }
+    if let Some(actual) = after(line, "Unary operator 'NOT' requires a boolean expression, got ") {
+        let actual = trino_operands(actual);
+        let message = format!(
+            "Value of logical NOT expression must evaluate to a boolean (actual: {actual})"
+        );
         return failure_at(at, ErrorCode::TYPE_MISMATCH, message);
     }
     let known: &[(&str, ErrorCode, Option<&str>)] = &[

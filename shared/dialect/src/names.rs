@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::tokenizer::Location;
 use waterbear_protocol::{ErrorCode, Failure};
 
 use super::lexer::{failure_at, place};
+use super::operators::without_places;
 
 /// Stands between a name and the number that tells it from its namesakes. Not allowed in names.
 const MARK: char = '\u{1f}';
@@ -133,10 +134,10 @@ pub(super) fn order_by_marks(query: &mut Query) {
         return;
     }
     for item in order {
-        let text = item.expr.to_string();
+        let text = without_places(&item.expr.to_string());
         let selected = select.projection.iter().find_map(|selected| match selected {
             SelectItem::ExprWithAlias { expr, alias }
-                if alias.value.contains(MARK) && expr.to_string() == text =>
+                if alias.value.contains(MARK) && without_places(&expr.to_string()) == text =>
             {
                 Some(alias.clone())
             }

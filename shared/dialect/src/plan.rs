@@ -58,8 +58,8 @@ async fn plan_parsed(
     context: &ClientContext,
 ) -> Result<PlannedQuery, Failure> {
     let mut query = parsed.query.clone();
-    let names = rewrite(&mut query, &parsed.lexed.written)
-        .map_err(|failure| located(failure, &parsed.lexed))?;
+    let names =
+        rewrite(&mut query, &parsed.lexed).map_err(|failure| located(failure, &parsed.lexed))?;
     let mut uses = Uses::default();
     let _ = query.visit(&mut uses);
     let mut named = Named::default();
@@ -74,7 +74,7 @@ async fn plan_parsed(
         state.register_catalog_list(revealed);
     }
     let statement = DFStatement::Statement(Box::new(SqlStatement::Query(query)));
-    let failure = |error: DataFusionError| planning_failure(&error, &parsed.lexed);
+    let failure = |error: DataFusionError| planning_failure(&error, &parsed.lexed, &parsed.query);
     let plan = state.statement_to_plan(statement).await.map_err(failure)?;
     // Nothing but a query can come here; should that ever break, it must not write.
     SQLOptions::new()

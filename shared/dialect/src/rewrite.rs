@@ -1,6 +1,5 @@
 //! Turns Trino's constructs into those of the planner that mean the same.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
@@ -13,28 +12,27 @@ use waterbear_protocol::{ErrorCode, Failure};
 
 use super::check::{self, unsupported};
 use super::constructs;
-use super::lexer::{failure_at, invalid_number, place};
+use super::lexer::{Lexed, failure_at, invalid_number, place};
+use super::mark::Operators;
 use super::names::{self, Names};
+use super::operators;
 use super::pattern::LikePattern;
 
 /// Checks and rewrites a query in place; gives back what its columns are called.
 ///
 /// # Errors
 /// What is refused or malformed, with its place.
-pub(super) fn rewrite(
-    query: &mut Query,
-    quoted: &HashMap<Location, String>,
-) -> Result<Names, Failure> {
+pub(super) fn rewrite(query: &mut Query, lexed: &Lexed) -> Result<Names, Failure> {
     let mut rewriter = Rewriter {
-        quoted,
+        quoted: &lexed.written,
         names: Names::default(),
         queries: Vec::new(),
         in_expression: false,
-        negative: None,
+        operators: Operators::new(&lexed.tokens),
     };
     names::check_order_by(query)?;
     match names::naming_part(&mut query.body) {
-        SetExpr::Select(select) => rewriter.names.mark(select, true, quoted),
+        SetExpr::Select(select) => rewriter.names.mark(select, true, &lexed.written),
         SetExpr::Values(values) => rewriter.names.of_values(values),
         _ => {}
     }
@@ -45,14 +43,13 @@ pub(super) fn rewrite(
 }
 
 struct Rewriter<'a> {
-    quoted: &'a HashMap<Location, String>,
+    quoted: &'a std::collections::HashMap<Location, String>,
     names: Names,
     /// For each query around this place: whether its columns can be seen by name.
     queries: Vec<bool>,
     /// The next query is part of an expression.
     in_expression: bool,
-    /// The number at this place has a minus in front.
-    negative: Option<Location>,
+    operators: Operators<'a>,
 }
 
 fn flow(result: Result<(), Failure>) -> ControlFlow<Failure> {
@@ -71,6 +68,7 @@ impl VisitorMut for Rewriter<'_> {
         flow(check::query(query))?;
         flow(names::check_order_by(query))?;
         fetch_to_limit(query);
+        self.operators.keep_ordinals(query);
         ControlFlow::Continue(())
     }
 
@@ -85,6 +83,7 @@ impl VisitorMut for Rewriter<'_> {
         constructs::group_by(&mut select.group_by);
         let visible = self.queries.last().copied().unwrap_or(true);
         self.names.mark(select, visible, self.quoted);
+        self.operators.keep_positions(select);
         ControlFlow::Continue(())
     }
 
@@ -94,6 +93,11 @@ impl VisitorMut for Rewriter<'_> {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Failure> {
         flow(self.expression(expr))
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Failure> {
+        self.operators.rewrite(expr);
+        ControlFlow::Continue(())
     }
 }
 
@@ -124,17 +128,14 @@ impl Rewriter<'_> {
             | Expr::AnyOp { .. }
             | Expr::AllOp { .. } => self.in_expression = true,
             Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
-                if let Expr::Value(value) = inner.as_ref() {
-                    self.negative = Some(value.span.start);
+                if let Some(negative) = negative_number(inner) {
+                    check_value(&negative)?;
+                    *expr = Expr::Value(negative);
                 }
             }
-            Expr::Value(value) => {
-                let negative = self.negative.take() == Some(value.span.start);
-                if let Some(rewritten) = literal(value, negative)? {
-                    *expr = rewritten;
-                }
-            }
+            Expr::Value(value) => check_value(value)?,
             Expr::Function(function) => {
+                self.operators.keep_frame(function);
                 if let Some(name) = names::column_that_looks_like_a_function(function) {
                     *expr = Expr::Identifier(name.clone());
                 }
@@ -160,43 +161,36 @@ impl Rewriter<'_> {
     }
 }
 
-/// Numbers: an exponent makes a double; what has a point and no exponent is a decimal, which the
-/// planner does by itself; integers must fit a bigint.
-fn literal(value: &ValueWithSpan, negative: bool) -> Result<Option<Expr>, Failure> {
-    match &value.value {
-        Value::Number(text, _) if text.contains(['e', 'E']) => {
-            let text = Value::SingleQuotedString(text.clone());
-            Ok(Some(Expr::Cast {
-                kind: CastKind::Cast,
-                expr: Box::new(Expr::Value(ValueWithSpan { value: text, span: value.span })),
-                data_type: DataType::Double(ExactNumberInfo::None),
-                array: false,
-                format: None,
-            }))
+/// The literal that a minus makes of a number: the smallest bigint has no positive counterpart.
+fn negative_number(operand: &Expr) -> Option<ValueWithSpan> {
+    match operand {
+        Expr::Value(ValueWithSpan { value: Value::Number(text, long), span })
+            if !text.starts_with('-') =>
+        {
+            Some(ValueWithSpan { value: Value::Number(format!("-{text}"), *long), span: *span })
         }
-        Value::Number(text, _) if text.contains('.') => {
-            let digits = text.trim_start_matches('0').bytes().filter(u8::is_ascii_digit).count();
-            if digits > 38 {
-                let message = format!("Decimal literal out of range: {text}");
-                let at = place(value.span.start);
-                return Err(failure_at(at, ErrorCode::INVALID_LITERAL, message));
-            }
-            Ok(None)
-        }
-        Value::Number(text, _) => {
-            let limit = i64::MAX.unsigned_abs() + u64::from(negative);
-            match text.parse::<u64>() {
-                Ok(number) if number <= limit => Ok(None),
-                _ => Err(invalid_number(place(value.span.start), text)),
-            }
-        }
+        _ => None,
+    }
+}
+
+fn check_value(value: &ValueWithSpan) -> Result<(), Failure> {
+    let at = place(value.span.start);
+    let text = match &value.value {
+        Value::Number(text, _) => text,
         Value::Placeholder(_) => {
             let message = "Incorrect number of parameters: expected 1 but found 0";
-            let at = place(value.span.start);
-            Err(failure_at(at, ErrorCode::INVALID_PARAMETER_USAGE, message))
+            return Err(failure_at(at, ErrorCode::INVALID_PARAMETER_USAGE, message));
         }
-        _ => Ok(None),
+        _ => return Ok(()),
+    };
+    if operators::number(text).is_some() {
+        return Ok(());
     }
+    if text.contains('.') {
+        let message = format!("Decimal literal out of range: {text}");
+        return Err(failure_at(at, ErrorCode::INVALID_LITERAL, message));
+    }
+    Err(invalid_number(at, text))
 }
 
 /// CAST: types by Trino's names and defaults; `varchar(n)` cuts.

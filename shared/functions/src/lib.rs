@@ -6,8 +6,8 @@
 //! Layout: a module for each family, each with a `functions()` that lists them; a function that
 //! means something else in DataFusion has Trino's meaning here under the same name.
 
-mod array;
 pub mod arithmetic;
+mod array;
 pub mod coercion;
 mod failure;
 mod functions;

@@ -1,0 +1,180 @@
+//! Puts Trino's operators and number literals in a tree into the form that `operators` plans.
+
+use std::collections::HashSet;
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, Function, GroupByExpr, LimitClause, NamedWindowExpr, OrderBy,
+    OrderByKind, Query, Select, Spanned, UnaryOperator, Value, ValueWithSpan, WindowFrame,
+    WindowFrameBound, WindowType,
+};
+use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
+
+use super::operators::{LITERAL, NEGATE, marked};
+
+/// The operators of one statement.
+pub(super) struct Operators<'a> {
+    tokens: &'a [TokenWithSpan],
+    /// Where numbers stand that count rows or columns: they are no expressions.
+    counts: HashSet<Location>,
+}
+
+impl<'a> Operators<'a> {
+    pub fn new(tokens: &'a [TokenWithSpan]) -> Self {
+        Self { tokens, counts: HashSet::new() }
+    }
+
+    /// Leaves the numbers of LIMIT and OFFSET alone, and those that name a column in ORDER BY.
+    pub fn keep_ordinals(&mut self, query: &Query) {
+        if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &query.limit_clause {
+            self.keep(limit.as_ref());
+            self.keep(offset.as_ref().map(|offset| &offset.value));
+        }
+        if let Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) = &query.order_by {
+            self.keep(items.iter().map(|item| &item.expr));
+        }
+    }
+
+    /// Leaves alone the numbers that name a column in GROUP BY, and the frames of named windows.
+    pub fn keep_positions(&mut self, select: &Select) {
+        if let GroupByExpr::Expressions(items, _) = &select.group_by {
+            for item in items {
+                match item {
+                    Expr::GroupingSets(sets) | Expr::Cube(sets) | Expr::Rollup(sets) => {
+                        self.keep(sets.iter().flatten());
+                    }
+                    item => self.keep([item]),
+                }
+            }
+        }
+        for window in &select.named_window {
+            if let NamedWindowExpr::WindowSpec(spec) = &window.1 {
+                self.keep_bounds(spec.window_frame.as_ref());
+            }
+        }
+    }
+
+    /// Leaves the numbers in a window's frame alone.
+    pub fn keep_frame(&mut self, function: &Function) {
+        if let Some(WindowType::WindowSpec(spec)) = &function.over {
+            self.keep_bounds(spec.window_frame.as_ref());
+        }
+    }
+
+    fn keep_bounds(&mut self, frame: Option<&WindowFrame>) {
+        let bounds = frame
+            .into_iter()
+            .flat_map(|frame| std::iter::once(&frame.start_bound).chain(frame.end_bound.as_ref()));
+        for bound in bounds {
+            if let WindowFrameBound::Preceding(Some(rows))
+            | WindowFrameBound::Following(Some(rows)) = bound
+            {
+                self.keep([rows.as_ref()]);
+            }
+        }
+    }
+
+    fn keep<'e>(&mut self, exprs: impl IntoIterator<Item = &'e Expr>) {
+        for mut expr in exprs {
+            while let Expr::Nested(inner) = expr {
+                expr = inner;
+            }
+            if let Expr::Value(value) = expr {
+                self.counts.insert(value.span.start);
+            }
+        }
+    }
+
+    /// Rewrites one expression; what it is made of has been rewritten.
+    pub fn rewrite(&self, expr: &mut Expr) {
+        let rewritten = match expr {
+            Expr::Value(ValueWithSpan { value: Value::Number(text, _), span }) => {
+                // What the rewriting itself has made has no place and stays as it is.
+                if span.start.line == 0 || self.counts.contains(&span.start) {
+                    return;
+                }
+                let text = Value::SingleQuotedString(std::mem::take(text)).with_span(*span);
+                custom(Expr::Value(text), LITERAL, span.start, null(*span))
+            }
+            Expr::BinaryOp { left, op, right } => {
+                let Some(operator) = operator_text(op) else { return };
+                let at = self.place(left.span(), right.span(), operator);
+                *op = marked(operator, at);
+                return;
+            }
+            Expr::IsDistinctFrom(left, right) => {
+                let at = self.place(left.span(), right.span(), "IS");
+                custom(take(left), "IS DISTINCT FROM", at, take(right))
+            }
+            Expr::IsNotDistinctFrom(left, right) => {
+                let at = self.place(left.span(), right.span(), "IS");
+                custom(take(left), "IS NOT DISTINCT FROM", at, take(right))
+            }
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
+                // The planner makes one literal of these two.
+                if matches!(inner.as_ref(), Expr::Interval(_)) {
+                    return;
+                }
+                let span = inner.span();
+                let at = self.before(span.start, "-").unwrap_or(span.start);
+                custom(take(inner), NEGATE, at, null(span))
+            }
+            _ => return,
+        };
+        *expr = rewritten;
+    }
+
+    /// Where an operator stands between its operands.
+    fn place(&self, left: Span, right: Span, operator: &str) -> Location {
+        let behind = self.tokens.partition_point(|token| token.span.start < left.end);
+        let rest = self.tokens.get(behind..).unwrap_or_default();
+        let found = match left.end.line {
+            0 => None,
+            _ => rest.iter().find(|token| is(token, operator)).map(|token| token.span.start),
+        };
+        found.or_else(|| self.before(right.start, operator)).unwrap_or(left.start)
+    }
+
+    fn before(&self, end: Location, operator: &str) -> Option<Location> {
+        let front = self.tokens.partition_point(|token| token.span.start < end);
+        let found = self.tokens.get(..front)?.iter().rev().find(|token| is(token, operator))?;
+        Some(found.span.start)
+    }
+}
+
+fn is(token: &TokenWithSpan, operator: &str) -> bool {
+    match &token.token {
+        Token::Word(word) => word.value.eq_ignore_ascii_case(operator),
+        Token::SingleQuotedString(_) | Token::Number(..) => false,
+        other => other.to_string() == operator,
+    }
+}
+
+fn operator_text(op: &BinaryOperator) -> Option<&'static str> {
+    Some(match op {
+        BinaryOperator::Plus => "+",
+        BinaryOperator::Minus => "-",
+        BinaryOperator::Multiply => "*",
+        BinaryOperator::Divide => "/",
+        BinaryOperator::Modulo => "%",
+        BinaryOperator::Eq => "=",
+        BinaryOperator::NotEq => "<>",
+        BinaryOperator::Lt => "<",
+        BinaryOperator::LtEq => "<=",
+        BinaryOperator::Gt => ">",
+        BinaryOperator::GtEq => ">=",
+        BinaryOperator::StringConcat => "||",
+        _ => return None,
+    })
+}
+
+fn custom(left: Expr, operator: &str, at: Location, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op: marked(operator, at), right: Box::new(right) }
+}
+
+fn null(span: Span) -> Expr {
+    Expr::Value(Value::Null.with_span(span))
+}
+
+fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, null(Span::empty()))
+}

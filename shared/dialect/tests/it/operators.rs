@@ -1,0 +1,95 @@
+use super::{check_failures, check_rows};
+
+#[tokio::test]
+async fn literals_and_arithmetic_have_trinos_types() {
+    check_rows(&[
+        ("SELECT 1, 2147483648, 1.10, 1e0", "integer bigint decimal(3,2) double", "1 2147483648 1.10 1.0"),
+        ("SELECT 0x1F, 0b11, 0o17, 1_000", "integer integer integer integer", "31 3 15 1000"),
+        ("SELECT -2147483648, -9223372036854775808, - 5", "integer bigint integer", "-2147483648 -9223372036854775808 -5"),
+        ("SELECT 1 + 2, 7 / 2, -7 / 2, -7 % 3, 2 * 3 - 1", "integer integer integer integer integer", "3 3 -3 -1 5"),
+        ("SELECT 1 + 2147483648, 1 + 1e0, 1 + 1.5", "bigint double decimal(12,1)", "2147483649 2.0 2.5"),
+        ("SELECT 1.0 / 3, 2.00 / 3.0, -2.00 / 3.0, 1 / 8.00", "decimal(2,1) decimal(4,2) decimal(4,2) decimal(14,2)", "0.3 0.67 -0.67 0.13"),
+        ("SELECT 1.5 * 2.25, 1.5 - 2, 7.5 % 2", "decimal(5,3) decimal(12,1) decimal(2,1)", "3.375 -0.5 1.5"),
+        ("SELECT 1e0 / 0, -1e0 / 0, 5e0 % 3", "double double double", "inf -inf 2.0"),
+        ("SELECT 1 + NULL, NULL * 2.5", "integer decimal(4,2)", "NULL NULL"),
+        ("SELECT -x, -(x + 1) FROM (VALUES (1), (2)) t(x)", "integer integer", "-1 -2; -2 -3"),
+        ("SELECT a + b FROM (VALUES (1, 2.5), (3, 4.25)) t(a, b)", "decimal(13,2)", "3.50; 7.25"),
+        ("SELECT x + 1, count(*) FROM (VALUES (1), (1)) t(x) GROUP BY x + 1", "integer bigint", "2 2"),
+        ("SELECT x, count(*) FROM (VALUES (1), (1)) t(x) GROUP BY 1 ORDER BY 1 LIMIT 1 OFFSET 0", "integer bigint", "1 2"),
+        ("SELECT DISTINCT x + 1 FROM (VALUES (2), (1)) t(x) ORDER BY x + 1 DESC", "integer", "3; 2"),
+        ("SELECT sum(x) OVER (ORDER BY x ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM (VALUES (1), (2), (3)) t(x)", "bigint", "1; 3; 5"),
+        ("SELECT lag(x, 1) OVER (ORDER BY x), ntile(2) OVER (ORDER BY x) FROM (VALUES (1), (2)) t(x)", "integer bigint", "NULL 1; 1 2"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn what_meets_gets_a_common_type() {
+    check_rows(&[
+        ("SELECT 1 UNION ALL SELECT 2.5", "decimal(11,1)", "1.0; 2.5"),
+        ("SELECT x FROM (VALUES (1), (2.50), (NULL)) t(x)", "decimal(12,2)", "1.00; 2.50; NULL"),
+        (
+            "SELECT CASE WHEN x > 1 THEN 1 ELSE 2.5 END FROM (VALUES (1), (2)) t(x)",
+            "decimal(11,1)",
+            "2.5; 1.0",
+        ),
+        ("SELECT coalesce(NULL, 1, 2.5)", "decimal(11,1)", "1.0"),
+        (
+            "SELECT 1 IN (1.0, 2e0), 1 BETWEEN 0.5 AND 2, 2 = 2.0, NULL = 1",
+            "boolean boolean boolean boolean",
+            "true true true NULL",
+        ),
+        (
+            "SELECT 1 IS DISTINCT FROM NULL, 1 IS NOT DISTINCT FROM 1.0",
+            "boolean boolean",
+            "true true",
+        ),
+        (
+            "SELECT count(*) FROM (VALUES (1), (2)) a(x) JOIN (VALUES (2.0), (3.0)) b(y) ON x = y",
+            "bigint",
+            "1",
+        ),
+        ("SELECT 'a' || 'b', 'a' || NULL", "varchar varchar", "ab NULL"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn what_has_no_value_is_an_error() {
+    check_failures(&[
+        (
+            "SELECT 2147483647 + 1",
+            "NUMERIC_VALUE_OUT_OF_RANGE",
+            "integer addition overflow: 2147483647 + 1",
+        ),
+        (
+            "SELECT x * x FROM (VALUES (9223372036854775807)) t(x)",
+            "NUMERIC_VALUE_OUT_OF_RANGE",
+            "bigint multiplication overflow: 9223372036854775807 * 9223372036854775807",
+        ),
+        ("SELECT 1 / 0", "DIVISION_BY_ZERO", "Division by zero"),
+        ("SELECT 1.0 / 0", "DIVISION_BY_ZERO", "Division by zero"),
+        ("SELECT x % 0 FROM (VALUES (1)) t(x)", "DIVISION_BY_ZERO", "Division by zero"),
+        (
+            "SELECT 9223372036854775808",
+            "INVALID_LITERAL",
+            "line 1:8: Invalid numeric literal: 9223372036854775808",
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn operands_that_do_not_fit_are_named_with_their_place() {
+    check_failures(&[
+        ("SELECT 1 = 'abc'", "TYPE_MISMATCH", "line 1:10: Cannot apply operator: integer = varchar(3)"),
+        ("SELECT 1\n  , x + true FROM (VALUES (1)) t(x)", "TYPE_MISMATCH", "line 2:7: Cannot apply operator: integer + boolean"),
+        ("SELECT DATE '2020-01-01' <> '2020-01-01'", "TYPE_MISMATCH", "line 1:26: Cannot apply operator: date <> varchar(10)"),
+        ("SELECT count(*) FROM (VALUES (1)) a(x) JOIN (VALUES ('a')) b(y) ON (x) = y", "TYPE_MISMATCH", "line 1:72: Cannot apply operator: integer = varchar"),
+        ("SELECT -'a'", "TYPE_MISMATCH", "line 1:8: Cannot negate varchar(1)"),
+        ("SELECT 1 IN (1, 'a')", "TYPE_MISMATCH", "line 1:8: IN value and list items must be the same type or coercible to a common type. Cannot find common type between integer and varchar(1), all types (without duplicates): [integer, varchar(1)]"),
+        ("SELECT 1 UNION SELECT 'a'", "TYPE_MISMATCH", "line 1:1: column 1 in UNION query has incompatible types: integer, varchar"),
+        ("SELECT NOT 1", "TYPE_MISMATCH", "line 1:12: Value of logical NOT expression must evaluate to a boolean (actual: integer)"),
+    ])
+    .await;
+}
