@@ -62,6 +62,7 @@ pub fn connector_failure(error: ConnectorError) -> Failure {
         ConnectorError::SchemaNotFound { .. } => {
             Failure::new(ErrorCode::SCHEMA_NOT_FOUND, error.to_string())
         }
+        ConnectorError::Failed(failure) => failure,
         ConnectorError::Engine(error) => failure_of(&error),
         ConnectorError::Unreadable { .. } | ConnectorError::Malformed { .. } => {
             Failure::new(ErrorCode::GENERIC_INTERNAL_ERROR, error.to_string())

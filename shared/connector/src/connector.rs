@@ -1,10 +1,14 @@
 //! The traits that a connector implements for reading.
 
-use std::{fmt::Debug, io, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, fmt::Debug, io, path::PathBuf, sync::Arc};
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use async_trait::async_trait;
 use datafusion::{catalog::TableProvider, error::DataFusionError};
+use waterbear_protocol::Failure;
+use waterbear_types::{METADATA_KEY, TrinoType};
+
+use crate::write::{ConnectorWrites, ReadOnly, ViewDefinition};
 
 /// A source of tables: what one catalog file configures.
 #[async_trait]
@@ -30,6 +34,11 @@ pub trait Connector: Send + Sync + Debug {
         schema: &str,
         table: &str,
     ) -> Result<Option<Arc<dyn ConnectorTable>>, ConnectorError>;
+
+    /// Returns what may be changed here; by default nothing.
+    fn writes(&self) -> &dyn ConnectorWrites {
+        &ReadOnly
+    }
 }
 
 /// A table as one query sees it: its columns do not change while the query is planned.
@@ -38,7 +47,19 @@ pub trait ConnectorTable: Send + Sync + Debug {
     fn columns(&self) -> &[Column];
 
     /// Returns what DataFusion plans a scan with; its schema is that of [`Self::columns`].
+    ///
+    /// A view's has no scan: whoever plans must expand [`Self::view_definition`] first.
     fn provider(&self) -> Arc<dyn TableProvider>;
+
+    /// Returns the definition, if this is a view.
+    fn view_definition(&self) -> Option<&ViewDefinition> {
+        None
+    }
+
+    /// Returns what the table is for, if it says so.
+    fn comment(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// One column of a table.
@@ -56,6 +77,19 @@ pub struct Column {
     pub comment: Option<String>,
     /// Whether `SELECT *` and `SHOW COLUMNS` leave the column out.
     pub hidden: bool,
+}
+
+impl Column {
+    /// Returns the column as a field of a scan's schema: a type that Arrow cannot say stands in
+    /// its metadata. What may be NULL is for writes to check; a scan's field always may.
+    pub fn field(&self) -> Field {
+        let note = HashMap::from([(METADATA_KEY.to_owned(), self.trino_type.clone())]);
+        let field = Field::new(&self.name, self.data_type.clone(), true);
+        match TrinoType::of_field(&field.clone().with_metadata(note)) {
+            Ok(trino_type) => trino_type.annotate(field),
+            Err(_) => field,
+        }
+    }
 }
 
 /// Why a connector cannot answer.
@@ -83,7 +117,16 @@ pub enum ConnectorError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Anything else that has an error code of its own.
+    #[error("{}", .0.message)]
+    Failed(Failure),
     /// DataFusion refused the table.
     #[error(transparent)]
     Engine(#[from] DataFusionError),
+}
+
+impl From<Failure> for ConnectorError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
 }

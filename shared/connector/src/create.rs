@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     connector::Connector,
     files::FilesConnector,
+    memory::MemoryConnector,
     properties::{self, Properties},
     tpch::TpchConnector,
 };
 
 /// The values of `connector.name` that [`create()`] knows.
-const CONNECTORS: [&str; 2] = ["files", "tpch"];
+const CONNECTORS: [&str; 3] = ["files", "memory", "tpch"];
 
 /// Makes the connector of a catalog.
 ///
@@ -28,6 +29,7 @@ pub fn create(
     let properties = Properties::new(catalog, properties);
     match connector_name {
         "tpch" => Ok(Arc::new(TpchConnector::create(properties)?)),
+        "memory" => Ok(Arc::new(MemoryConnector::create(properties)?)),
         "files" => Ok(Arc::new(FilesConnector::create(properties)?)),
         other => Err(vec![format!(
             "catalog {catalog}: connector.name={other} is unknown{}",

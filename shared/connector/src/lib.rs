@@ -10,14 +10,22 @@
 //! - [`scan`]: our own scan nodes on the wire, and their division among tasks
 //! - [`types`]: an Arrow type as Trino writes it
 //! - [`tpch`]: TPC-H tables, generated row by row, never stored
+//! - [`write`]: what a connector may change, and the contract for writing rows
+//! - [`memory`]: tables that live in the coordinator's memory
 //! - [`files`]: Parquet files in a folder of this machine
 
 pub mod connector;
 mod create;
 pub mod files;
+pub mod memory;
 mod properties;
 pub mod scan;
 pub mod tpch;
+pub mod write;
 
 pub use connector::{Column, Connector, ConnectorError, ConnectorTable};
 pub use create::create;
+pub use write::{
+    ConnectorWrites, TableDefinition, TableName, TableWrite, ViewDefinition, WriteAttempt,
+    WriteTarget, Written,
+};

@@ -42,6 +42,15 @@ impl<'a> Properties<'a> {
         default
     }
 
+    /// Takes a size such as `64MB`, in bytes; as Trino's, units are powers of 1024.
+    pub(crate) fn take_size(&mut self, name: &str, default: u64) -> u64 {
+        let Some(value) = self.take(name) else { return default };
+        size(value).unwrap_or_else(|| {
+            self.problem(format!("{name}={value} must be a size such as 64MB"));
+            default
+        })
+    }
+
     /// Takes a property of Trino's that has no meaning here, and says so in the log.
     pub(crate) fn ignore(&mut self, name: &str, reason: &str) {
         if self.take(name).is_some() {
@@ -66,6 +75,13 @@ impl<'a> Properties<'a> {
         }
         if self.problems.is_empty() { Ok(()) } else { Err(self.problems) }
     }
+}
+
+fn size(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
+    let power = ["B", "kB", "MB", "GB", "TB", "PB"].iter().position(|name| *name == unit)?;
+    let bytes = number.trim().parse::<f64>().ok()? * (1_u64 << (10 * power)) as f64;
+    (bytes >= 0.0 && bytes < i64::MAX as f64).then_some(bytes as u64)
 }
 
 /// Returns `; did you mean X?` for the known name nearest to `name`, or nothing if none is near.

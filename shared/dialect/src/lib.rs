@@ -1,13 +1,13 @@
 //! Trino's SQL: which statement a text is, and what it means here.
 //!
 //! Layout: `lexer` divides text into tokens, `metadata`, `call` and `explain` parse what is no
-//! query (the coordinator answers it), `queries` are those that sqlparser does not know, `plan` plans queries after `check` has refused what would be answered
+//! query (the coordinator answers it), `ddl` what changes a catalog, `queries` are those that sqlparser does not know, `plan` plans queries after `check` has refused what would be answered
 //! wrongly and `rewrite` has put it into the planner's terms; `names` keeps what columns are
-//! called, `hidden` what `*` leaves out, `errors` gives the planner's errors Trino's names and places, `session` checks
+//! called, `tables` looks up what a query reads and expands views, `hidden` what `*` leaves out, `errors` gives the planner's errors Trino's names and places, `session` checks
 //! sessions.
 //!
-//! Only queries ever reach the planner: every other statement of its own (COPY, SET, CREATE, …)
-//! is turned away by its first word.
+//! Only queries ever reach the planner: every other statement of its own (COPY, SET, …) is turned
+//! away by its first word.
 
 use datafusion::sql::sqlparser::ast::Query;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -20,6 +20,7 @@ mod coercion;
 mod configure;
 mod constructs;
 mod context;
+mod ddl;
 mod decimals;
 mod errors;
 mod explain;
@@ -35,6 +36,7 @@ mod plan;
 mod queries;
 mod rewrite;
 mod session;
+mod tables;
 mod unnest;
 
 pub use call::{Call, CallArgument, CallValue};
@@ -42,11 +44,13 @@ pub use configure::configure;
 pub use context::ClientContext;
 pub use explain::{Explain, ExplainFormat, ExplainKind};
 pub use hidden::HidingTable;
+pub use ddl::{ColumnChange, ColumnDefinition, Name, RelationKind, WriteAction, WriteStatement};
 pub use lexer::failure_at;
 pub use metadata::{CreateKind, MetadataStatement, QualifiedName};
 pub use pattern::LikePattern;
-pub use plan::{PlannedQuery, full_name, plan_query};
+pub use plan::{PlannedQuery, full_name, plan_query, plan_view};
 pub use session::check_session;
+pub use tables::StoredView;
 
 use lexer::{Lexed, TrinoDialect, lex, mismatched, place};
 use metadata::Cursor;
@@ -61,6 +65,8 @@ pub enum Statement {
     Query(ParsedQuery),
     /// SHOW, DESCRIBE, USE.
     Metadata(MetadataStatement),
+    /// CREATE, DROP, ALTER, COMMENT, INSERT, DELETE, TRUNCATE.
+    Write(WriteStatement),
     /// EXPLAIN.
     Explain(Explain),
     /// CALL.
@@ -123,6 +129,9 @@ pub fn parse(sql: &str) -> Result<Statement, Failure> {
 fn parse_lexed(lexed: Lexed) -> Result<Statement, Failure> {
     if let Some(statement) = metadata::parse(&lexed)? {
         return Ok(Statement::Metadata(statement));
+    }
+    if let Some(statement) = ddl::parse(&lexed)? {
+        return Ok(Statement::Write(statement));
     }
     let eof = TokenWithSpan::new_eof();
     let first = lexed.tokens.first().unwrap_or(&eof);

@@ -13,13 +13,15 @@ use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArguments, ObjectName, Query, Spanned, Statement as SqlStatement, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::tokenizer::Token;
-use waterbear_functions::{Availability, FunctionKind, availability, failure_of};
+use waterbear_functions::{Availability, FunctionKind, availability};
 use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
 
 use super::errors::planning_failure;
 use super::hidden::Named;
 use super::lexer::{Lexed, failure_at, place};
+use super::names::Names;
 use super::rewrite::rewrite;
+use super::tables::{self, TableUse, Views};
 use super::{ParsedQuery, Statement};
 use crate::ClientContext;
 
@@ -44,7 +46,10 @@ pub async fn plan_query(
     let parsed = match statement {
         Statement::Query(parsed) => parsed,
         Statement::ShowStats(parsed) => parsed,
-        Statement::Explain(_) | Statement::Metadata(_) | Statement::Call(_) => {
+        Statement::Explain(_)
+        | Statement::Metadata(_)
+        | Statement::Write(_)
+        | Statement::Call(_) => {
             let message = "a statement that is no query cannot be planned";
             return Err(Failure::new(ErrorCode::GENERIC_INTERNAL_ERROR, message));
         }
@@ -52,22 +57,71 @@ pub async fn plan_query(
     plan_parsed(parsed, state, context).await
 }
 
+/// Plans the query of a view that is to be made under this name.
+///
+/// # Errors
+/// As [`plan_query`]; VIEW_IS_RECURSIVE if the query reads the view itself.
+pub async fn plan_view(
+    query: &ParsedQuery,
+    name: (String, String, String),
+    state: &SessionState,
+    context: &ClientContext,
+) -> Result<PlannedQuery, Failure> {
+    plan_inside(query, state, context, &Views::inside(name)).await
+}
+
 async fn plan_parsed(
     parsed: &ParsedQuery,
     state: &SessionState,
     context: &ClientContext,
 ) -> Result<PlannedQuery, Failure> {
+    plan_inside(parsed, state, context, &Views::default()).await
+}
+
+async fn plan_inside(
+    parsed: &ParsedQuery,
+    state: &SessionState,
+    context: &ClientContext,
+    views: &Views,
+) -> Result<PlannedQuery, Failure> {
+    let (plan, names) = plan_unanalysed(parsed, state, context, views).await?;
+    let plan = analyse(plan, state, context, parsed)?;
+    let columns = names.shown(plan.schema().fields().iter().map(|field| field.name()));
+    Ok(PlannedQuery { plan, columns })
+}
+
+/// The planner's rules of meaning over a plan that is fresh from its text.
+pub(super) fn analyse(
+    plan: LogicalPlan,
+    state: &SessionState,
+    context: &ClientContext,
+    parsed: &ParsedQuery,
+) -> Result<LogicalPlan, Failure> {
+    let state = in_session(state, context);
+    state
+        .analyzer()
+        .execute_and_check(plan, state.config_options(), |_, _| {})
+        .map_err(|error| planning_failure(&error, &parsed.lexed, &parsed.query))
+}
+
+/// The plan as the text says it, and what its columns are called; views are expanded in it.
+pub(super) async fn plan_unanalysed(
+    parsed: &ParsedQuery,
+    state: &SessionState,
+    context: &ClientContext,
+    views: &Views,
+) -> Result<(LogicalPlan, Names), Failure> {
     let mut query = parsed.query.clone();
     let names =
         rewrite(&mut query, &parsed.lexed).map_err(|failure| located(failure, &parsed.lexed))?;
     let mut uses = Uses::default();
     let _ = query.visit(&mut uses);
     let mut named = Named::default();
-    for table in &uses.tables {
-        table.check(state, context, &parsed.lexed, &mut named).await?;
-    }
+    let tables = tables::resolve(&uses.tables, state, context, &parsed.lexed, &mut named, views);
+    let tables = tables.await?;
     uses.functions.iter().try_for_each(check_function)?;
     let mut state = in_session(state, context);
+    state.register_catalog_list(Arc::new(tables));
     if !named.is_empty() {
         named.leave_out(&mut query, context)?;
         let revealed = named.revealed(Arc::clone(state.catalog_list()));
@@ -83,12 +137,7 @@ async fn plan_parsed(
         .with_allow_statements(false)
         .verify_plan(&plan)
         .map_err(failure)?;
-    let plan = state
-        .analyzer()
-        .execute_and_check(plan, state.config_options(), |_, _| {})
-        .map_err(failure)?;
-    let columns = names.shown(plan.schema().fields().iter().map(|field| field.name()));
-    Ok(PlannedQuery { plan, columns })
+    Ok((plan, names))
 }
 
 /// Names in single quotes have no place in the tree: the first such text is to blame.
@@ -136,11 +185,6 @@ struct FunctionUse {
     aggregates: bool,
 }
 
-struct TableUse {
-    parts: Vec<String>,
-    location: Option<ErrorLocation>,
-}
-
 impl Visitor for Uses {
     type Break = ();
 
@@ -184,37 +228,6 @@ impl Visitor for Uses {
             });
         }
         ControlFlow::Continue(())
-    }
-}
-
-impl TableUse {
-    /// Makes sure that the table is there; notes which of its hidden columns are named.
-    async fn check(
-        &self,
-        state: &SessionState,
-        context: &ClientContext,
-        lexed: &Lexed,
-        named: &mut Named,
-    ) -> Result<(), Failure> {
-        let failure = |code, message: String| failure_at(self.location, code, message);
-        let (catalog, schema, table) = full_name(&self.parts, context)
-            .map_err(|(code, text)| failure(code, text.to_owned()))?;
-        let provider = state.catalog_list().catalog(&catalog).ok_or_else(|| {
-            failure(ErrorCode::CATALOG_NOT_FOUND, format!("Catalog '{catalog}' not found"))
-        })?;
-        let no_schema =
-            || failure(ErrorCode::SCHEMA_NOT_FOUND, format!("Schema '{schema}' does not exist"));
-        let provider = provider.schema(&schema).ok_or_else(no_schema)?;
-        let found = provider.table(&table).await.map_err(|error| {
-            let cause = failure_of(&error);
-            failure_at(self.location, cause.code, cause.message)
-        })?;
-        let Some(found) = found else {
-            let message = format!("Table '{catalog}.{schema}.{table}' does not exist");
-            return Err(failure(ErrorCode::TABLE_NOT_FOUND, message));
-        };
-        named.note([catalog, schema, table], found.as_ref(), lexed);
-        Ok(())
     }
 }
 

@@ -8,6 +8,8 @@
 //! What Arrow's types cannot say (`varchar(25)`, `char(3)`, `json`) stands in the metadata of a
 //! field under [`METADATA_KEY`].
 
+mod storage;
+
 use std::collections::HashMap;
 
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::error::Result;
-use waterbear_connector::{Connector, ConnectorError, ConnectorTable};
+use waterbear_connector::{Connector, ConnectorError, ConnectorTable, ConnectorWrites};
 
 use super::listing::Listing;
 use super::rows::{NULL, Row, RowSource, RowsTable, bigint, optional_text, text};
@@ -93,6 +93,10 @@ impl Connector for WithInformationSchema {
             let source = Source { connector: self.clone(), table: *kind };
             RowsTable::connector_table(columns, Arc::new(source))
         }))
+    }
+
+    fn writes(&self) -> &dyn ConnectorWrites {
+        self.inner.writes()
     }
 }
 

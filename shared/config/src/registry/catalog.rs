@@ -37,6 +37,16 @@ pub const CONNECTORS: &[Connector] = &[
         ],
     },
     Connector {
+        name: "memory", about: "Tables in the coordinator's memory, gone when it stops", required: &[],
+        properties: &[
+            honoured("memory.max-data-per-node", Kind::Size, "128MB", QUERYING,
+                "Bytes of rows that the catalog's tables may hold, on the coordinator"),
+            ignored("memory.splits-per-node", COUNT, "", QUERYING, "Trino: splits of a scan for each node",
+                "a scan is divided by its size"),
+            ignored("memory.enable-lazy-dynamic-filtering", Kind::Bool, "true", QUERYING, "Trino: scans wait for dynamic filters", ENGINE),
+        ],
+    },
+    Connector {
         name: "files", about: "Parquet files below a folder: `<schema>/<table>/*`", required: &["files.location"],
         properties: &[
             honoured("files.location", Kind::Location, "", QUERYING,
