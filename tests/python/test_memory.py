@@ -116,7 +116,7 @@ def test_errors_have_trinos_names_and_places(run):
         ("CREATE TABLE x AS SELECT NULL a", "COLUMN_TYPE_UNKNOWN", "Column type is unknown at position 1"),
         ("CREATE TABLE x (a, b) AS SELECT 1", "MISMATCHED_COLUMN_ALIASES", "Column alias list has 2 entries but relation has 1 columns"),
         ("DROP TABLE x", "TABLE_NOT_FOUND", f"line 1:1: Table 'memory.{s}.x' does not exist"),
-        ("INSERT INTO x VALUES 1", "TABLE_NOT_FOUND", f"line 1:1: Table 'memory.{s}.x' does not exist"),
+        ("INSERT INTO x VALUES (1)", "TABLE_NOT_FOUND", f"line 1:1: Table 'memory.{s}.x' does not exist"),
         ("INSERT INTO t (c) VALUES (1)", "COLUMN_NOT_FOUND", "Insert column name does not exist in target table: c"),
         ("INSERT INTO t (a, a) VALUES (1, 1)", "DUPLICATE_COLUMN_NAME", "Insert column name is specified more than once: a"),
         ("INSERT INTO t (a) VALUES ('x')", "TYPE_MISMATCH", "Insert query has mismatched column types: Table: [bigint], Query: [varchar"),

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::datatypes::Schema as ArrowSchema;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::error::DataFusionError;
-use waterbear_connector::{Connector, ConnectorError};
-use waterbear_dialect::HidingTable;
+use waterbear_connector::{Column, Connector, ConnectorError, ViewDefinition};
+use waterbear_dialect::{HidingTable, StoredView};
 use waterbear_engine::failure_of;
 use waterbear_protocol::{ErrorCode, Failure};
 
@@ -70,6 +71,17 @@ pub fn connector_failure(error: ConnectorError) -> Failure {
     }
 }
 
+/// A view as the dialect expands it.
+fn stored_view(view: &ViewDefinition) -> StoredView {
+    let fields: Vec<_> = view.columns.iter().map(Column::field).collect();
+    StoredView {
+        sql: view.sql.clone(),
+        catalog: view.catalog.clone(),
+        schema: view.schema.clone(),
+        columns: Arc::new(ArrowSchema::new(fields)),
+    }
+}
+
 impl CatalogProviderList for Catalogs {
     fn register_catalog(
         &self,
@@ -126,6 +138,9 @@ impl SchemaProvider for Schema {
             .await
             .map_err(|error| DataFusionError::External(Box::new(connector_failure(error))))?;
         let Some(table) = table else { return Ok(None) };
+        if let Some(view) = table.view_definition() {
+            return Ok(Some(Arc::new(stored_view(view))));
+        }
         let hidden = table.columns().iter().filter(|column| column.hidden);
         let hidden = hidden.map(|column| column.name.clone()).collect();
         HidingTable::over(table.provider(), hidden).map(Some)

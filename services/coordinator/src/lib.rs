@@ -2,7 +2,7 @@
 //!
 //! Layout: [`client_api`] speaks with clients; [`query`] is one query's life, its
 //! [`query::runner`] the order of things; [`statements`] are
-//! those that need no plan; [`catalogs`] and [`system`]
+//! those that need no plan, [`write`](mod@write) those that change catalogs; [`catalogs`] and [`system`]
 //! are what can be queried; [`planner`] cuts plans into fragments; [`scheduler`] runs them as
 //! tasks on workers. [`Coordinator`] puts them together.
 
@@ -13,6 +13,7 @@ pub mod query;
 pub mod scheduler;
 pub mod statements;
 pub mod system;
+pub mod write;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -244,14 +244,16 @@ fn share(config: &Config, workers: u32) -> Share {
     Share::of(config, workers, threads)
 }
 
-/// The configured catalogs; without a folder of them there is tpch.
+/// The configured catalogs; without a folder of them there are tpch and memory.
 fn catalogs(
     args: &StandaloneArgs,
     config: &Config,
 ) -> Vec<(String, String, BTreeMap<String, String>, PathBuf)> {
     match args.etc_dir {
         Some(_) => catalog_files(config),
-        None => vec![("tpch".to_owned(), "tpch".to_owned(), BTreeMap::new(), PathBuf::new())],
+        None => ["memory", "tpch"]
+            .map(|name| (name.to_owned(), name.to_owned(), BTreeMap::new(), PathBuf::new()))
+            .to_vec(),
     }
 }
 

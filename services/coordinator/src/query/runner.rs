@@ -14,14 +14,16 @@ use waterbear_protocol::{ErrorCode, Failure};
 
 use super::handle::QueryState;
 use super::{Output, OutputColumn, QueryHandle, StatementRunner};
-use waterbear_dialect::{self as dialect, Statement};
+use waterbear_dialect::{self as dialect, ParsedQuery, PlannedQuery, Statement};
 use waterbear_types::TrinoType;
 
 use crate::catalogs::Catalogs;
 
 use crate::planner::{self, CutOptions, StagePlan};
+use crate::scheduler::run::QueryRun;
 use crate::scheduler::{self, RunOptions, placement};
 use crate::statements::{run_call, run_metadata};
+use crate::write;
 
 /// How queries are cut and how long they wait for workers.
 #[derive(Debug, Clone)]
@@ -63,17 +65,67 @@ impl Runner {
         Self { catalogs, base, membership, options, run }
     }
 
+    /// All catalogs.
+    pub(crate) fn catalogs(&self) -> &Catalogs {
+        &self.catalogs
+    }
+
+    /// Plans the query inside of a statement.
+    pub(crate) async fn plan(
+        &self,
+        query: &Arc<QueryHandle>,
+        source: &ParsedQuery,
+    ) -> Result<PlannedQuery, Failure> {
+        self.plan_statement(query, &Statement::Query(source.clone())).await
+    }
+
+    /// Plans the query of a view that is to be made under this name.
+    pub(crate) async fn plan_view(
+        &self,
+        query: &Arc<QueryHandle>,
+        source: &ParsedQuery,
+        name: (String, String, String),
+    ) -> Result<PlannedQuery, Failure> {
+        dialect::plan_view(source, name, &self.base, query.context()).await
+    }
+
+    async fn plan_statement(
+        &self,
+        query: &Arc<QueryHandle>,
+        statement: &Statement,
+    ) -> Result<PlannedQuery, Failure> {
+        query.set_state(QueryState::Planning);
+        let analysis = Instant::now();
+        let planned = dialect::plan_query(statement, &self.base, query.context()).await?;
+        query.set_analysis_time(analysis.elapsed());
+        Ok(planned)
+    }
+
     /// Plans and starts a query.
     async fn run_query(
         &self,
         query: &Arc<QueryHandle>,
         statement: &Statement,
     ) -> Result<Output, Failure> {
-        query.set_state(QueryState::Planning);
-        let analysis = Instant::now();
-        let planned = dialect::plan_query(statement, &self.base, query.context()).await?;
-        query.set_analysis_time(analysis.elapsed());
+        let planned = self.plan_statement(query, statement).await?;
+        let run = self.start(query, &planned).await?;
+        let columns = planned
+            .columns
+            .iter()
+            .zip(run.schema.fields())
+            .map(|(name, field)| {
+                Ok(OutputColumn { name: name.clone(), trino_type: TrinoType::of_field(field)? })
+            })
+            .collect::<Result<_, Failure>>()?;
+        Ok(Output::rows(columns, run.batches))
+    }
 
+    /// Starts a planned query.
+    pub(crate) async fn start(
+        &self,
+        query: &Arc<QueryHandle>,
+        planned: &PlannedQuery,
+    ) -> Result<QueryRun, Failure> {
         let planning = Instant::now();
         let mut workers = self.active_workers();
         let mut stages = self.cut(&planned.plan, workers.len()).await?;
@@ -90,15 +142,7 @@ impl Runner {
             scheduler::run::start(Arc::clone(query), stages, session, workers, self.run.clone())
                 .await?;
         query.set_state(QueryState::Running);
-        let columns = planned
-            .columns
-            .iter()
-            .zip(run.schema.fields())
-            .map(|(name, field)| {
-                Ok(OutputColumn { name: name.clone(), trino_type: TrinoType::of_field(field)? })
-            })
-            .collect::<Result<_, Failure>>()?;
-        Ok(Output::rows(columns, run.batches))
+        Ok(run)
     }
 
     /// Planning is CPU work: it runs where plans run, not where requests are answered.
@@ -185,6 +229,7 @@ impl StatementRunner for Runner {
                 Statement::ShowStats(_) => {
                     Err(Failure::new(ErrorCode::NOT_SUPPORTED, "SHOW STATS is not supported"))
                 }
+                Statement::Write(statement) => write::run(self, &query, &statement).await,
                 statement => self.run_query(&query, &statement).await,
             }
         };

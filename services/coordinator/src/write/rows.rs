@@ -1,0 +1,179 @@
+//! INSERT and CREATE TABLE AS: the rows of a query, written by one attempt on the coordinator and
+//! committed at once. Whatever ends the statement before its commit leaves nothing behind.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use waterbear_connector::{Column, ConnectorTable, TableDefinition, TableWrite, WriteTarget};
+use waterbear_dialect::{
+    Name, ParsedQuery, PlannedQuery, QualifiedName, RelationKind, WriteAction,
+};
+use waterbear_protocol::{ErrorCode, Failure};
+use waterbear_types::TrinoType;
+
+use super::Change;
+use super::coerce::{Coercion, can_coerce};
+use super::define::columns_of;
+use super::names::kind_of;
+use crate::catalogs::connector_failure;
+use crate::query::runner::Runner;
+use crate::query::{Output, QueryHandle};
+
+type Batches = BoxStream<'static, Result<RecordBatch, Failure>>;
+
+/// CREATE TABLE AS.
+pub(super) async fn create_table_as(
+    change: &Change<'_>,
+    runner: &Runner,
+    query: &Arc<QueryHandle>,
+    action: &WriteAction,
+) -> Result<Output, Failure> {
+    let WriteAction::CreateTableAs {
+        table,
+        aliases,
+        comment,
+        if_not_exists,
+        query: source,
+        with_data,
+    } = action
+    else {
+        return Err(Failure::new(ErrorCode::GENERIC_INTERNAL_ERROR, "no table"));
+    };
+    let place = change.table_place(table)?;
+    if change.find(&place).await?.is_some() {
+        if *if_not_exists {
+            return Ok(Output::update("CREATE TABLE", async { Ok(0) }));
+        }
+        let message = format!("Table '{}' already exists", place.full());
+        return Err(change.failure(ErrorCode::TABLE_ALREADY_EXISTS, message));
+    }
+    let planned = runner.plan(query, source).await?;
+    let columns = columns_of(&planned, aliases.as_deref(), change)?;
+    let coercion = Coercion::straight(&columns);
+    let definition = TableDefinition { columns, comment: comment.clone() };
+    let writes = place.connector.writes();
+    let write = writes
+        .begin(&place.name, WriteTarget::Create(definition))
+        .await
+        .map_err(|error| change.located(error))?;
+    let batches = match with_data {
+        true => runner.start(query, &planned).await?.batches,
+        false => futures::stream::empty().boxed(),
+    };
+    Ok(Output::update("CREATE TABLE", write_all(write, batches, coercion)))
+}
+
+/// INSERT INTO.
+pub(super) async fn insert(
+    change: &Change<'_>,
+    runner: &Runner,
+    query: &Arc<QueryHandle>,
+    (table, names): (&QualifiedName, Option<&[Name]>),
+    source: &ParsedQuery,
+) -> Result<Output, Failure> {
+    let place = change.table_place(table)?;
+    let Some(found) = change.find(&place).await? else {
+        let message = format!("Table '{}' does not exist", place.full());
+        return Err(change.failure(ErrorCode::TABLE_NOT_FOUND, message));
+    };
+    if kind_of(found.as_ref()) == RelationKind::View {
+        let message = "Inserting into views is not supported";
+        return Err(change.failure(ErrorCode::NOT_SUPPORTED, message));
+    }
+    let sources = insert_columns(change, found.as_ref(), names)?;
+    let planned = runner.plan(query, source).await?;
+    check_types(change, found.columns(), &sources, &planned)?;
+    let write = place
+        .connector
+        .writes()
+        .begin(&place.name, WriteTarget::Insert)
+        .await
+        .map_err(|error| change.located(error))?;
+    if write.columns() != found.columns() {
+        let message = format!("Table '{}' changed while the statement was planned", place.full());
+        return Err(change.failure(ErrorCode::TRANSACTION_CONFLICT, message));
+    }
+    let coercion = Coercion::new(write.columns(), sources);
+    let batches = runner.start(query, &planned).await?.batches;
+    Ok(Output::update("INSERT", write_all(write, batches, coercion)))
+}
+
+/// For each column of the table the query's column that fills it.
+fn insert_columns(
+    change: &Change<'_>,
+    table: &dyn ConnectorTable,
+    names: Option<&[Name]>,
+) -> Result<Vec<Option<usize>>, Failure> {
+    let visible: Vec<&Column> = table.columns().iter().filter(|column| !column.hidden).collect();
+    let Some(names) = names else {
+        return Ok((0..visible.len()).map(Some).collect());
+    };
+    let mut seen = HashSet::new();
+    for name in names {
+        if !visible.iter().any(|column| column.name == name.text) {
+            let message =
+                format!("Insert column name does not exist in target table: {}", name.text);
+            return Err(change.failure(ErrorCode::COLUMN_NOT_FOUND, message));
+        }
+        if !seen.insert(&name.text) {
+            let message = format!("Insert column name is specified more than once: {}", name.text);
+            return Err(change.failure(ErrorCode::DUPLICATE_COLUMN_NAME, message));
+        }
+    }
+    let source = |column: &&Column| names.iter().position(|name| name.text == column.name);
+    Ok(visible.iter().map(source).collect())
+}
+
+/// Makes sure that the query gives what the columns take.
+fn check_types(
+    change: &Change<'_>,
+    columns: &[Column],
+    sources: &[Option<usize>],
+    planned: &PlannedQuery,
+) -> Result<(), Failure> {
+    let query: Vec<TrinoType> = planned
+        .plan
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| TrinoType::of_field(field))
+        .collect::<Result<_, _>>()?;
+    let mut table: Vec<(usize, TrinoType)> = columns
+        .iter()
+        .zip(sources)
+        .filter_map(|(column, source)| source.map(|source| (source, column)))
+        .map(|(source, column)| Ok((source, TrinoType::of_field(&column.field())?)))
+        .collect::<Result<_, Failure>>()?;
+    // In the order in which the statement names them.
+    table.sort_by_key(|(source, _)| *source);
+    let fits = table.len() == query.len()
+        && table.iter().zip(&query).all(|((_, to), from)| can_coerce(from, to));
+    if fits {
+        return Ok(());
+    }
+    let list = |types: Vec<String>| types.join(", ");
+    let message = format!(
+        "Insert query has mismatched column types: Table: [{}], Query: [{}]",
+        list(table.iter().map(|(_, trino_type)| trino_type.listing()).collect()),
+        list(query.iter().map(TrinoType::listing).collect()),
+    );
+    Err(change.failure(ErrorCode::TYPE_MISMATCH, message))
+}
+
+/// Writes all rows in one attempt and commits it.
+async fn write_all(
+    write: Arc<dyn TableWrite>,
+    mut batches: Batches,
+    coercion: Coercion,
+) -> Result<u64, Failure> {
+    let mut attempt = write.attempt(0).await.map_err(connector_failure)?;
+    while let Some(batch) = batches.next().await {
+        let batch = coercion.apply(&batch?)?;
+        attempt.append(batch).await.map_err(connector_failure)?;
+    }
+    let written = attempt.finish().await.map_err(connector_failure)?;
+    write.commit(&[written]).await.map_err(connector_failure)
+}
