@@ -4,7 +4,7 @@
 //! [`query::runner`] the order of things; [`statements`] are
 //! those that need no plan, [`write`](mod@write) those that change catalogs; [`catalogs`] and [`system`]
 //! are what can be queried; [`planner`] cuts plans into fragments; [`scheduler`] runs them as
-//! tasks on workers. [`Coordinator`] puts them together.
+//! tasks on workers; [`transactions`] are open ones. [`Coordinator`] puts them together.
 
 pub mod catalogs;
 pub mod client_api;
@@ -13,6 +13,7 @@ pub mod query;
 pub mod scheduler;
 pub mod statements;
 pub mod system;
+pub mod transactions;
 pub mod write;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ use waterbear_telemetry::ServiceMetrics;
 use crate::catalogs::Catalogs;
 use crate::client_api::ClientApiOptions;
 use crate::query::handle::QueryRegistry;
+use crate::query::limits::QueryLimits;
 use crate::query::runner::{Runner, RunnerOptions};
 use crate::scheduler::RunOptions;
 use crate::system::SystemSources;
@@ -62,6 +64,10 @@ pub struct CoordinatorOptions {
     pub client_timeout: Duration,
     /// Believe `X-Forwarded-*` headers.
     pub process_forwarded: bool,
+    /// How many queries run, how long, and with how much memory.
+    pub limits: QueryLimits,
+    /// `protocol.v1.alternate-header-name`.
+    pub alternate_header: Option<String>,
 }
 
 /// The coordinator's parts, wired.
@@ -90,6 +96,8 @@ impl Coordinator {
         let api = ClientApiOptions {
             client_timeout: options.client_timeout,
             process_forwarded: options.process_forwarded,
+            alternate_header: options.alternate_header,
+            limits: options.limits,
             https: false,
             runtime: options.engine.runtime().clone(),
         };

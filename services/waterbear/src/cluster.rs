@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use waterbear_config::Config;
 use waterbear_connector::Connector;
+use waterbear_coordinator::query::limits::QueryLimits;
 use waterbear_coordinator::query::runner::RunnerOptions;
 use waterbear_coordinator::{Coordinator, CoordinatorOptions};
 use waterbear_discovery::{DiscoveryOptions, DiscoveryService};
@@ -148,8 +149,28 @@ pub struct CoordinatorSettings {
     pub client_timeout: Duration,
     /// Believe `X-Forwarded-*` headers.
     pub process_forwarded: bool,
+    /// How many queries run, how long, and with how much memory.
+    pub limits: QueryLimits,
+    /// `protocol.v1.alternate-header-name`.
+    pub alternate_header: Option<String>,
     /// The configured catalogs.
     pub catalogs: BTreeMap<String, Arc<dyn Connector>>,
+}
+
+impl CoordinatorSettings {
+    /// The limits of a configuration.
+    pub fn limits(query: &waterbear_config::Query) -> QueryLimits {
+        QueryLimits {
+            concurrent: query.max_concurrent_queries,
+            queued: query.max_queued_queries,
+            length: query.max_length,
+            run_time: query.max_run_time,
+            execution_time: query.max_execution_time,
+            planning_time: query.max_planning_time,
+            cpu_time: query.max_cpu_time,
+            memory: query.max_memory.bytes(),
+        }
+    }
 }
 
 /// Starts the service that clients talk to.
@@ -176,6 +197,8 @@ pub fn coordinator(mut node: Node, settings: CoordinatorSettings) -> Result<Runn
         lease: LEASE,
         client_timeout: settings.client_timeout,
         process_forwarded: settings.process_forwarded,
+        limits: settings.limits,
+        alternate_header: settings.alternate_header,
     });
     let routes = coordinator.routes();
     let node = Arc::new(node);

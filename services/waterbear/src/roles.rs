@@ -72,6 +72,8 @@ fn start(
                 bytes_per_partition: config.task.bytes_per_partition.bytes(),
                 client_timeout: config.query.client_timeout,
                 process_forwarded: config.http.process_forwarded == ProcessForwarded::Accept,
+                limits: CoordinatorSettings::limits(&config.query),
+                alternate_header: config.http.alternate_header.clone(),
                 catalogs,
             },
         ),

@@ -76,6 +76,8 @@ pub struct HttpServer {
     pub https_port: Option<u16>,
     /// `http-server.process-forwarded`.
     pub process_forwarded: ProcessForwarded,
+    /// `protocol.v1.alternate-header-name`, if given: `Presto` makes `X-Presto-*` headers work.
+    pub alternate_header: Option<String>,
 }
 
 /// What happens to requests with `X-Forwarded-*` headers.
@@ -94,6 +96,22 @@ pub enum ProcessForwarded {
 pub struct Query {
     /// `query.client.timeout`.
     pub client_timeout: Duration,
+    /// `query.max-concurrent-queries`.
+    pub max_concurrent_queries: usize,
+    /// `query.max-queued-queries`.
+    pub max_queued_queries: usize,
+    /// `query.max-length`: characters of a statement.
+    pub max_length: usize,
+    /// `query.max-run-time`.
+    pub max_run_time: Duration,
+    /// `query.max-execution-time`.
+    pub max_execution_time: Duration,
+    /// `query.max-planning-time`.
+    pub max_planning_time: Duration,
+    /// `query.max-cpu-time`.
+    pub max_cpu_time: Duration,
+    /// The lesser of `query.max-memory` and `query.max-total-memory`.
+    pub max_memory: DataSize,
     /// `query.max-memory-per-node`, if given: what one query may have of a node's memory pool.
     pub max_memory_per_node: Option<MemorySize>,
 }

@@ -16,7 +16,7 @@ use crate::registry::{
 };
 use crate::settings::{Reader, Settings};
 use crate::units::parse_duration;
-use crate::{BaseDirectories, Config, Problems, Process, Secret};
+use crate::{BaseDirectories, Config, DataSize, Problems, Process, Secret};
 
 /// What each role needs, and what to do.
 const REQUIRED: &[(&str, Roles, &str)] = &[
@@ -142,6 +142,16 @@ impl Load<'_> {
             discovery,
             query: Query {
                 client_timeout: self.time("query.client.timeout")?,
+                max_concurrent_queries: self.count("query.max-concurrent-queries")?,
+                max_queued_queries: self.count("query.max-queued-queries")?,
+                max_length: self.count("query.max-length")?,
+                max_run_time: self.time("query.max-run-time")?,
+                max_execution_time: self.time("query.max-execution-time")?,
+                max_planning_time: self.time("query.max-planning-time")?,
+                max_cpu_time: self.time("query.max-cpu-time")?,
+                max_memory: self
+                    .size("query.max-memory")?
+                    .min(self.size("query.max-total-memory")?),
                 max_memory_per_node: self
                     .settings
                     .get("query.max-memory-per-node", |text| text.parse().ok()),
@@ -201,6 +211,14 @@ impl Load<'_> {
         self.settings.get(name, |text| parse_duration(text).ok())
     }
 
+    fn count(&self, name: &str) -> Option<usize> {
+        self.settings.get(name, |text| text.parse().ok())
+    }
+
+    fn size(&self, name: &str) -> Option<DataSize> {
+        self.settings.get(name, |text| text.parse().ok())
+    }
+
     fn node(&self) -> Node {
         let text = |name| self.settings.get(name, |text| Some(text.to_owned()));
         let data_dir = |text: &str| Some(std::path::absolute(text).unwrap_or(PathBuf::from(text)));
@@ -238,7 +256,9 @@ impl Load<'_> {
             _ => Some(ProcessForwarded::Reject),
         };
         let process_forwarded = self.settings.get("http-server.process-forwarded", forwarded)?;
-        Some(HttpServer { http_port, https_port, process_forwarded })
+        let alternate_header =
+            self.settings.get("protocol.v1.alternate-header-name", |text| Some(text.to_owned()));
+        Some(HttpServer { http_port, https_port, process_forwarded, alternate_header })
     }
 
     fn retry(&mut self) -> Option<Retry> {

@@ -10,6 +10,8 @@ use datafusion::sql::sqlparser::tokenizer::{
 };
 use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
 
+use super::parameters::Parameters;
+
 /// Operators in a row at one level of brackets: each makes the tree one deeper, and trees are
 /// walked, copied and dropped recursively.
 const MAX_CHAIN: usize = 1_000;
@@ -86,6 +88,8 @@ pub(super) struct Lexed {
     pub written: HashMap<Location, String>,
     /// The place behind the last character.
     pub end: ErrorLocation,
+    /// What stands for each `?`.
+    pub parameters: Parameters,
 }
 
 /// A place as the client sees it.
@@ -135,8 +139,12 @@ pub(super) fn lex(sql: &str) -> Result<Lexed, Failure> {
         .last()
         .and_then(|token| place(token.span.end))
         .unwrap_or(ErrorLocation { line_number: 1, column_number: 1 });
-    let mut lexed =
-        Lexed { tokens: Vec::with_capacity(raw.len() / 2), written: HashMap::new(), end };
+    let mut lexed = Lexed {
+        tokens: Vec::with_capacity(raw.len() / 2),
+        written: HashMap::new(),
+        end,
+        parameters: Parameters::default(),
+    };
     for token in raw {
         if !matches!(token.token, Token::Whitespace(_)) {
             lexed.push(token)?;
@@ -185,6 +193,11 @@ impl Lexed {
             }
             Token::UnicodeStringLiteral(text) => {
                 token.token = Token::SingleQuotedString(std::mem::take(text));
+            }
+            // Others name or number their parameters.
+            Token::Placeholder(text) if text != "?" => {
+                let message = format!("mismatched input '{text}'. Expecting: <expression>");
+                return Err(failure_at(place(start), ErrorCode::SYNTAX_ERROR, message));
             }
             other if is_foreign_string(other) => {
                 let message = format!("mismatched input '{other}'. Expecting: <expression>");

@@ -22,6 +22,7 @@ mod constructs;
 mod context;
 mod ddl;
 mod decimals;
+mod describe;
 mod errors;
 mod explain;
 mod hidden;
@@ -31,8 +32,10 @@ mod metadata;
 mod names;
 mod nested;
 mod operators;
+mod parameters;
 mod pattern;
 mod plan;
+mod prepare;
 mod queries;
 mod rewrite;
 mod session;
@@ -41,19 +44,26 @@ mod unnest;
 
 pub use call::{Call, CallArgument, CallValue};
 pub use configure::configure;
-pub use context::ClientContext;
+pub use context::{ClientContext, ClientTransaction};
 pub use ddl::{ColumnChange, ColumnDefinition, Name, RelationKind, WriteAction, WriteStatement};
+pub use describe::{DescribedColumn, describe_input, describe_output};
 pub use explain::{Explain, ExplainFormat, ExplainKind};
 pub use hidden::HidingTable;
 pub use lexer::failure_at;
 pub use metadata::{CreateKind, MetadataStatement, QualifiedName};
 pub use pattern::LikePattern;
 pub use plan::{PlannedQuery, full_name, plan_query, plan_view};
-pub use session::check_session;
+pub use session::statements::{IsolationLevel, Role, SessionStatement};
+pub use session::{
+    PropertyKind, SESSION_PROPERTIES, SessionLimits, SessionProperty, check_session,
+    check_session_property, check_time_zone, is_duration, is_size, session_property,
+    shown_duration, shown_size,
+};
 pub use tables::StoredView;
 
 use lexer::{Lexed, TrinoDialect, lex, mismatched, place};
 use metadata::Cursor;
+use parameters::Binding;
 
 /// How deep brackets and subqueries may be nested.
 const MAX_NESTING: usize = 100;
@@ -73,6 +83,8 @@ pub enum Statement {
     Call(Call),
     /// SHOW STATS FOR a query; a table is the query of all its columns.
     ShowStats(ParsedQuery),
+    /// SET, RESET, PREPARE, START TRANSACTION, …
+    Session(SessionStatement),
 }
 
 /// A query with the text that its errors point into.
@@ -123,7 +135,34 @@ const TWO_WORDS: &[&str] = &[
 /// SYNTAX_ERROR with its place; NOT_SUPPORTED with the statement's name for what Trino has and
 /// Waterbear has not.
 pub fn parse(sql: &str) -> Result<Statement, Failure> {
-    parse_lexed(lex(sql)?)
+    parse_in(sql, &ClientContext::default())
+}
+
+/// Parses one statement in a session: EXECUTE becomes what it executes, with its parameters.
+///
+/// # Errors
+/// As [`parse`]; and NOT_FOUND for unknown prepared statements, INVALID_PARAMETER_USAGE for
+/// parameters that are missing or too many.
+pub fn parse_in(sql: &str, context: &ClientContext) -> Result<Statement, Failure> {
+    let lexed = lex(sql)?;
+    if let Some(statement) = prepare::parse(sql, &lexed, context)? {
+        return Ok(statement);
+    }
+    // Syntax comes first.
+    let statement = parse_lexed(lexed.clone())?;
+    lexed.bound(Binding::Values(Vec::new()))?;
+    Ok(statement)
+}
+
+/// Checks the text of a prepared statement, as the client sends it along.
+///
+/// # Errors
+/// SYNTAX_ERROR.
+pub fn check_prepared(sql: &str) -> Result<(), Failure> {
+    match lex(sql).and_then(parse_lexed) {
+        Err(failure) if failure.code == ErrorCode::SYNTAX_ERROR => Err(failure),
+        _ => Ok(()),
+    }
 }
 
 fn parse_lexed(lexed: Lexed) -> Result<Statement, Failure> {
@@ -132,6 +171,9 @@ fn parse_lexed(lexed: Lexed) -> Result<Statement, Failure> {
     }
     if let Some(statement) = ddl::parse(&lexed)? {
         return Ok(Statement::Write(statement));
+    }
+    if let Some(statement) = session::statements::parse(&lexed)? {
+        return Ok(Statement::Session(statement));
     }
     let eof = TokenWithSpan::new_eof();
     let first = lexed.tokens.first().unwrap_or(&eof);
@@ -193,11 +235,12 @@ fn parse_query(lexed: Lexed) -> Result<ParsedQuery, Failure> {
     let mut parser = Parser::new(&TrinoDialect)
         .with_recursion_limit(MAX_NESTING)
         .with_tokens_with_locations(lexed.tokens.clone());
-    let query = parser.parse_query().map_err(|error| syntax_error(&error, lexed.end))?;
+    let mut query = parser.parse_query().map_err(|error| syntax_error(&error, lexed.end))?;
     let next = parser.peek_token();
     if next.token != Token::EOF {
         return Err(mismatched(&next, lexed.end, "<EOF>"));
     }
+    parameters::bind(&mut query, &lexed)?;
     Ok(ParsedQuery { query, lexed })
 }
 

@@ -49,7 +49,8 @@ pub async fn plan_query(
         Statement::Explain(_)
         | Statement::Metadata(_)
         | Statement::Write(_)
-        | Statement::Call(_) => {
+        | Statement::Call(_)
+        | Statement::Session(_) => {
             let message = "a statement that is no query cannot be planned";
             return Err(Failure::new(ErrorCode::GENERIC_INTERNAL_ERROR, message));
         }

@@ -21,6 +21,7 @@ use waterbear_protocol::{ErrorCode, Failure};
 
 use crate::query::StatementRunner;
 use crate::query::handle::QueryRegistry;
+use crate::query::limits::{Admission, QueryLimits};
 
 mod changes;
 mod encode;
@@ -34,14 +35,11 @@ pub(crate) mod tests;
 mod text;
 mod uri;
 
-use headers::Refusal;
-use statement::{Missing, Statement};
+use headers::{Refusal, RequestHeaders};
+use statement::{Missing, Start, Statement};
 
 pub use encode::json_rows;
 use uri::Phase;
-
-/// The longest statement, in characters (Trino's `query.max-length`).
-const MAX_QUERY_LENGTH: usize = 1_000_000;
 
 /// How the client API behaves.
 #[derive(Debug, Clone)]
@@ -50,6 +48,11 @@ pub struct ClientApiOptions {
     pub client_timeout: Duration,
     /// Believe `X-Forwarded-*` headers (`http-server.process-forwarded`).
     pub process_forwarded: bool,
+    /// What clients may write instead of `Trino` in the names of headers
+    /// (`protocol.v1.alternate-header-name`).
+    pub alternate_header: Option<String>,
+    /// How many queries run, how long, and with how much memory.
+    pub limits: QueryLimits,
     /// Clients reach this listener over TLS.
     pub https: bool,
     /// Where statements are run and rows encoded: not where requests are answered.
@@ -60,6 +63,7 @@ struct Api {
     registry: Arc<QueryRegistry>,
     runner: Arc<dyn StatementRunner>,
     options: ClientApiOptions,
+    admission: Arc<Admission>,
     statements: Mutex<HashMap<QueryId, Arc<Statement>>>,
 }
 
@@ -70,7 +74,9 @@ pub fn routes(
     runner: Arc<dyn StatementRunner>,
     options: ClientApiOptions,
 ) -> Router {
-    let api = Arc::new(Api { registry, runner, options, statements: Mutex::default() });
+    let admission = Arc::new(Admission::new(&options.limits));
+    let statements = Mutex::default();
+    let api = Arc::new(Api { registry, runner, options, admission, statements });
     tokio::spawn(look_after(Arc::downgrade(&api)));
     Router::new()
         .route("/v1/statement", post(submit).head(validate))
@@ -100,6 +106,15 @@ type PagePath = Path<(String, String, String)>;
 impl Api {
     fn statements(&self) -> MutexGuard<'_, HashMap<QueryId, Arc<Statement>>> {
         self.statements.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who asks.
+    fn user(&self, headers: &HeaderMap) -> Result<String, Refusal> {
+        headers::user(&self.request(headers)?)
+    }
+
+    fn request<'a>(&self, headers: &'a HeaderMap) -> Result<RequestHeaders<'a>, Refusal> {
+        RequestHeaders::new(headers, self.options.alternate_header.as_deref())
     }
 
     fn base(&self, headers: &HeaderMap, uri: &Uri) -> Result<String, Refusal> {
@@ -156,8 +171,8 @@ async fn look_after(api: Weak<Api>) {
 }
 
 /// JDBC asks this whether the server is there and knows the user.
-async fn validate(headers: HeaderMap) -> Response {
-    match headers::user(&headers) {
+async fn validate(State(api): ApiState, headers: HeaderMap) -> Response {
+    match api.user(&headers) {
         Ok(_) => StatusCode::OK.into_response(),
         Err(refusal) => refusal.into_response(),
     }
@@ -169,24 +184,25 @@ async fn submit(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let session = headers::session(&headers)?;
+    let request = api.request(&headers)?;
+    let context = headers::session(&request)?;
     let base = api.base(&headers, &uri)?;
     let sql = std::str::from_utf8(&body)
         .map_err(|_| Refusal::BadRequest("SQL statement is not UTF-8 text".to_owned()))?;
     if sql.trim().is_empty() {
         return Err(Refusal::BadRequest("SQL statement is empty".to_owned()));
     }
-    let (mut sql, mut failure) = (sql.to_owned(), session.failure);
+    let (mut sql, mut failure) = (sql.to_owned(), None);
     let length = sql.chars().count();
-    if length > MAX_QUERY_LENGTH {
-        let message =
-            format!("Query text length ({length}) exceeds the maximum length ({MAX_QUERY_LENGTH})");
+    let limit = api.options.limits.length;
+    if length > limit {
+        let message = format!("Query text length ({length}) exceeds the maximum length ({limit})");
         failure = Some(Failure::new(ErrorCode::QUERY_TEXT_TOO_LARGE, message));
         sql = sql.chars().take(1_000).collect();
     }
-    let query = api.registry.submit(sql, session.context);
+    let query = api.registry.submit(sql, context);
     info!(query = %query.id(), user = %query.context().user, "query submitted");
-    let statement = Arc::new(Statement::new(Arc::clone(&query), failure));
+    let statement = Arc::new(Statement::new(Arc::clone(&query), request.prefix().clone(), failure));
     let answer = statement.accepted(&base);
     api.statements().insert(query.id().clone(), statement);
     Ok(answer.into_response())
@@ -200,7 +216,13 @@ async fn queued(
 ) -> Result<Response, Response> {
     let base = api.base(&headers, &uri).map_err(IntoResponse::into_response)?;
     let (statement, token) = api.open(Phase::Queued, &path).map_err(IntoResponse::into_response)?;
-    let answer = statement.queued(token, &base, &api.runner, &api.options.runtime).await;
+    let start = || Start {
+        runner: Arc::clone(&api.runner),
+        admission: Arc::clone(&api.admission),
+        limits: api.options.limits,
+        runtime: api.options.runtime.clone(),
+    };
+    let answer = statement.queued(token, &base, start).await;
     Ok(answer.into_response())
 }
 
@@ -253,7 +275,7 @@ async fn list_queries(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    headers::user(&headers)?;
+    api.user(&headers)?;
     let base = api.base(&headers, &uri)?;
     let wanted: Vec<String> = uri
         .query()
@@ -276,7 +298,7 @@ async fn show_query(
     Path(query): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    headers::user(&headers)?;
+    api.user(&headers)?;
     let base = api.base(&headers, &uri)?;
     let query = query.parse().ok().and_then(|id| api.registry.get(&id));
     Ok(match query {
@@ -290,7 +312,7 @@ async fn cancel_query(
     Path(query): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
-    headers::user(&headers)?;
+    api.user(&headers)?;
     if let Some(query) = query.parse().ok().and_then(|id| api.registry.get(&id)) {
         query.fail(Failure::new(ErrorCode::USER_CANCELED, "Query was canceled"));
     }
@@ -324,7 +346,7 @@ fn end_query(
     verb: &str,
     message: &str,
 ) -> Result<StatusCode, Refusal> {
-    headers::user(headers)?;
+    api.user(headers)?;
     let Some(query) = query.parse().ok().and_then(|id| api.registry.get(&id)) else {
         return Ok(StatusCode::GONE);
     };

@@ -18,6 +18,7 @@ use super::encode::{Rows, append_rows};
 use super::statement::{Header, Statement};
 
 use crate::query::handle::QueryState;
+use crate::query::limits::{Admission, QueryLimits};
 use crate::query::{OutputColumn, QueryHandle, StatementRunner};
 use waterbear_dialect as dialect;
 
@@ -47,13 +48,16 @@ pub(super) async fn produce(
     statement: Arc<Statement>,
     runner: Arc<dyn StatementRunner>,
     pages: mpsc::Sender<Page>,
+    admission: Arc<Admission>,
+    limits: QueryLimits,
 ) {
     let query = Arc::clone(statement.query());
     let guard = EndGuard(&query);
     let result = tokio::select! {
         biased;
         () = query.cancellation().cancelled() => Ok(()),
-        result = run(&statement, runner.as_ref(), &pages) => result,
+        failure = limits.exceeded(&query) => Err(failure),
+        result = admitted(&statement, runner.as_ref(), &pages, &admission) => result,
     };
     match result {
         Err(failure) => _ = query.fail(failure),
@@ -66,6 +70,17 @@ pub(super) async fn produce(
             message = %failure.message, "query failed"),
         None => debug!(query = %query.id(), "query finished"),
     }
+}
+
+/// Waits for its turn: until then the query is queued.
+async fn admitted(
+    statement: &Statement,
+    runner: &dyn StatementRunner,
+    pages: &mpsc::Sender<Page>,
+    admission: &Admission,
+) -> Result<(), Failure> {
+    let _place = admission.enter().await?;
+    run(statement, runner, pages).await
 }
 
 async fn run(

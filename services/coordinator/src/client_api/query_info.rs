@@ -4,29 +4,15 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
+use waterbear_dialect::shown_duration;
 use waterbear_protocol::client::{QueryError, StatementStats};
 use waterbear_protocol::task::TaskState;
 
 use crate::query::QueryHandle;
 use crate::query::handle::QueryState;
 
-/// A duration as Trino shows it: a number and the largest unit that it fills, `1.50s`.
-fn duration(time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    let (value, unit) = match seconds {
-        s if s >= 86_400.0 => (s / 86_400.0, "d"),
-        s if s >= 3_600.0 => (s / 3_600.0, "h"),
-        s if s >= 60.0 => (s / 60.0, "m"),
-        s if s >= 1.0 => (s, "s"),
-        s if s >= 0.001 => (s * 1e3, "ms"),
-        s if s >= 0.000_001 => (s * 1e6, "us"),
-        s => (s * 1e9, "ns"),
-    };
-    format!("{value:.2}{unit}")
-}
-
 fn millis(value: u64) -> String {
-    duration(Duration::from_millis(value))
+    shown_duration(Duration::from_millis(value))
 }
 
 fn bytes(value: u64) -> String {

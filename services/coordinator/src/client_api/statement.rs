@@ -14,17 +14,18 @@ use axum::response::{IntoResponse, Response};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use waterbear_dialect::SessionLimits;
 use waterbear_protocol::client::{Column, QueryError, QueryResults, Warning};
 use waterbear_protocol::{ErrorCode, Failure};
 
 use super::changes;
+use super::headers::Prefix;
 use super::producer::{Page, produce};
 use super::uri::{Phase, SlugKey};
 use crate::query::handle::QueryState;
+use crate::query::limits::{Admission, QueryLimits};
 use crate::query::{QueryHandle, SessionChanges, StatementRunner};
 
-/// How names of session headers begin.
-const PREFIX: &str = "x-trino-";
 /// How long an answer waits for something to say.
 const LONG_POLL: Duration = Duration::from_secs(1);
 
@@ -35,6 +36,14 @@ pub(super) struct Header {
     pub update_type: Option<String>,
     pub changes: SessionChanges,
     pub warnings: Vec<Warning>,
+}
+
+/// What a statement needs to start.
+pub(super) struct Start {
+    pub runner: Arc<dyn StatementRunner>,
+    pub admission: Arc<Admission>,
+    pub limits: QueryLimits,
+    pub runtime: Handle,
 }
 
 /// Why there is no answer for a token.
@@ -88,6 +97,7 @@ struct Pages {
 pub(super) struct Statement {
     query: Arc<QueryHandle>,
     slugs: SlugKey,
+    prefix: Prefix,
     parametric_datetime: bool,
     /// The statement fails with this as soon as it starts.
     refused: Option<Failure>,
@@ -103,12 +113,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Statement {
-    pub fn new(query: Arc<QueryHandle>, refused: Option<Failure>) -> Self {
-        let capabilities = &query.context().capabilities;
-        let parametric_datetime = capabilities.iter().any(|name| name == "PARAMETRIC_DATETIME");
+    pub fn new(query: Arc<QueryHandle>, prefix: Prefix, refused: Option<Failure>) -> Self {
+        let parametric_datetime = query.context().is_capable_of("PARAMETRIC_DATETIME");
         Self {
             query,
             slugs: SlugKey::random(),
+            prefix,
             parametric_datetime,
             refused,
             last_access: Mutex::new(Instant::now()),
@@ -163,10 +173,9 @@ impl Statement {
         self: &Arc<Self>,
         token: u64,
         base: &str,
-        runner: &Arc<dyn StatementRunner>,
-        runtime: &Handle,
+        start: impl FnOnce() -> Start,
     ) -> Result<Answer, Missing> {
-        let start = {
+        let starts = {
             let mut queue = locked(&self.queue);
             if token != queue.last_token && token != queue.last_token + 1 {
                 return Err(Missing::Gone);
@@ -174,8 +183,8 @@ impl Statement {
             queue.last_token = token;
             !std::mem::replace(&mut queue.started, true)
         };
-        if start {
-            self.start(runner, runtime).await;
+        if starts {
+            self.start(start()).await;
         }
         if let Some(refused) = &self.refused {
             return Ok(self.answer(base, None, None, Some(refused)));
@@ -189,7 +198,7 @@ impl Statement {
         Ok(self.answer(base, Some(next), None, None))
     }
 
-    async fn start(self: &Arc<Self>, runner: &Arc<dyn StatementRunner>, runtime: &Handle) {
+    async fn start(self: &Arc<Self>, with: Start) {
         if let Some(refused) = &self.refused {
             self.query.fail(refused.clone());
             return;
@@ -197,7 +206,9 @@ impl Statement {
         let (sender, receiver) = mpsc::channel(1);
         // Nobody else holds this lock yet: executing/0 is not known to the client.
         self.pages.lock().await.source = Some(receiver);
-        runtime.spawn(produce(Arc::clone(self), Arc::clone(runner), sender));
+        let Start { runner, admission, limits, runtime } = with;
+        let limits = limits.within(SessionLimits::of(&self.query.context().session_properties));
+        runtime.spawn(produce(Arc::clone(self), runner, sender, admission, limits));
     }
 
     /// The answer under `executing/{token}`.
@@ -275,7 +286,7 @@ impl Statement {
             body.push_str(&page.rows);
             body.push_str("]}");
         }
-        let headers = header.map(|header| changes::headers(&header.changes, PREFIX));
+        let headers = header.map(|header| changes::headers(&header.changes, self.prefix.as_str()));
         Answer { body: body.into(), headers: headers.unwrap_or_default() }
     }
 }

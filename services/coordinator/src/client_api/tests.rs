@@ -68,6 +68,8 @@ impl Client {
         let options = ClientApiOptions {
             client_timeout,
             process_forwarded: false,
+            alternate_header: None,
+            limits: QueryLimits::default(),
             https: false,
             runtime: Handle::current(),
         };
@@ -413,7 +415,6 @@ async fn a_session_that_cannot_be_fails_its_statement() {
         ("X-Trino-Session", "nope=1", "INVALID_SESSION_PROPERTY"),
         ("X-Trino-Session", "retry_policy=TASK", "NOT_SUPPORTED"),
         ("X-Trino-Time-Zone", "Mars/Olympus", "NOT_SUPPORTED"),
-        ("X-Trino-Transaction-Id", "01234567-0123-0123-0123-0123456789ab", "UNKNOWN_TRANSACTION"),
     ] {
         let headers = [("X-Trino-User", "u"), (header, value)];
         let post = client.send("POST", "/v1/statement", &headers, "SELECT 1").await.results();
@@ -424,7 +425,7 @@ async fn a_session_that_cannot_be_fails_its_statement() {
         }
         assert_eq!(answer.error.unwrap().error_name, name, "{header}: {value}");
     }
-    let long = format!("SELECT '{}'", "x".repeat(MAX_QUERY_LENGTH));
+    let long = format!("SELECT '{}'", "x".repeat(QueryLimits::default().length));
     let error = client.follow(&long).await.last().unwrap().error.clone().unwrap();
     assert_eq!(error.error_name, "QUERY_TEXT_TOO_LARGE");
 }
@@ -478,4 +479,118 @@ async fn a_request_that_is_dropped_loses_no_page() {
         next = results.next_uri;
     }
     assert_eq!(rows, 600_000);
+}
+
+/// Gives a failure, or says what it did: what statements that write look like to a client.
+struct Writes;
+
+#[async_trait]
+impl StatementRunner for Writes {
+    async fn run(&self, query: Arc<QueryHandle>) -> Result<Output, Failure> {
+        let count = async { Ok(7) };
+        let mut output = Output::update(query.sql(), count);
+        output.changes.set_session = vec![("a".to_owned(), "b c".to_owned())];
+        output.changes.clear_transaction = true;
+        Ok(output)
+    }
+}
+
+#[tokio::test]
+async fn writes_tell_how_many_rows_and_headers_are_on_every_answer() {
+    let client = Client::new(Arc::new(Writes), Duration::from_secs(60));
+    let queued = client.post("INSERT").await.next_uri.unwrap();
+    let mut next = client.get(&queued).await.results().next_uri;
+    let mut rows = Vec::new();
+    let mut last = None;
+    while let Some(uri) = next {
+        let reply = client.get(&uri).await;
+        assert_eq!(reply.headers["x-trino-set-session"], "a=b+c");
+        assert_eq!(reply.headers["x-trino-clear-transaction-id"], "true");
+        let results = reply.results();
+        assert_eq!(results.update_type.as_deref(), Some("INSERT"));
+        rows.extend(results.data.clone().into_iter().flatten());
+        next = results.next_uri.clone();
+        last = Some(results);
+    }
+    let last = last.unwrap();
+    assert_eq!(rows, vec![vec![serde_json::json!(7)]]);
+    assert_eq!(last.update_count, Some(7));
+    let column = &last.columns.unwrap()[0];
+    assert_eq!((column.name.as_str(), column.type_name.as_str()), ("rows", "bigint"));
+}
+
+#[tokio::test]
+async fn queries_wait_for_their_turn() {
+    let (runner, _) = numbers(1, 1, false);
+    let limits = QueryLimits { concurrent: 1, queued: 1, ..QueryLimits::default() };
+    let registry = Arc::new(QueryRegistry::new());
+    let options = ClientApiOptions {
+        client_timeout: Duration::from_secs(60),
+        process_forwarded: false,
+        alternate_header: None,
+        limits,
+        https: false,
+        runtime: Handle::current(),
+    };
+    let client = Client { app: routes(Arc::clone(&registry), runner, options), registry };
+    let running = client.post("a").await.next_uri.unwrap();
+    let executing = client.get(&running).await.results().next_uri.unwrap();
+    let second = client.post("b").await.next_uri.unwrap();
+    let waiting = client.get(&second).await.results();
+    assert_eq!((waiting.stats.state.as_str(), waiting.stats.queued), ("QUEUED", true));
+    let waiting = waiting.next_uri.unwrap();
+    assert!(waiting.contains("/queued/"), "{waiting}");
+    let third = client.post("c").await.next_uri.unwrap();
+    let refused = client.get(&third).await.results();
+    let refused = client.get(&refused.next_uri.unwrap()).await.results();
+    assert_eq!(refused.error.unwrap().error_name, "QUERY_QUEUE_FULL");
+    // One that is cancelled while it waits never starts.
+    assert_eq!(client.send("DELETE", &waiting, &[], "").await.status, StatusCode::NO_CONTENT);
+    let cancelled = client.get(&waiting).await.results();
+    let cancelled = client.get(&cancelled.next_uri.unwrap()).await.results();
+    assert_eq!(cancelled.error.unwrap().error_name, "USER_CANCELED");
+    let fourth = client.post("d").await.next_uri.unwrap();
+    let waiting = client.get(&fourth).await.results().next_uri.unwrap();
+    assert!(waiting.contains("/queued/"), "{waiting}");
+    client.send("DELETE", &executing, &[], "").await;
+    let started = client.get(&waiting).await.results().next_uri.unwrap();
+    assert!(started.contains("/executing/"), "{started}");
+}
+
+#[tokio::test]
+async fn a_session_limits_its_queries() {
+    let (runner, _) = numbers(1, 1, false);
+    let client = Client::new(runner, Duration::from_secs(60));
+    let headers = [("X-Trino-User", "u"), ("X-Trino-Session", "query_max_run_time=300ms")];
+    let mut answer = client.send("POST", "/v1/statement", &headers, "x").await.results();
+    while let Some(next) = answer.next_uri.clone() {
+        answer = client.get(&next).await.results();
+    }
+    let error = answer.error.unwrap();
+    assert_eq!(error.error_name, "EXCEEDED_TIME_LIMIT");
+    assert_eq!(error.message, "Query exceeded the maximum run time limit of 300.00ms");
+}
+
+#[tokio::test]
+async fn an_alternate_prefix_is_answered_with_itself() {
+    let options = ClientApiOptions {
+        client_timeout: Duration::from_secs(60),
+        process_forwarded: false,
+        alternate_header: Some("Presto".to_owned()),
+        limits: QueryLimits::default(),
+        https: false,
+        runtime: Handle::current(),
+    };
+    let registry = Arc::new(QueryRegistry::new());
+    let app = routes(Arc::clone(&registry), Arc::new(Writes), options);
+    let client = Client { app, registry };
+    let user = [("X-Presto-User", "u")];
+    let queued = client.send("POST", "/v1/statement", &user, "INSERT").await.results();
+    let executing = client.get(&queued.next_uri.unwrap()).await.results().next_uri.unwrap();
+    let reply = client.get(&executing).await;
+    assert_eq!(reply.headers["x-presto-set-session"], "a=b+c");
+    assert!(!reply.headers.contains_key("x-trino-set-session"));
+    let mixed = [("X-Presto-User", "u"), ("X-Trino-Source", "s")];
+    let refused = client.send("POST", "/v1/statement", &mixed, "INSERT").await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
 }

@@ -78,6 +78,13 @@ pub struct TaskSnapshot {
     pub status: TaskStatus,
 }
 
+/// Moments in a query's life.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub submitted: Instant,
+    pub started: Option<Instant>,
+}
+
 /// What of a query changes while it lives.
 #[derive(Debug)]
 struct Progress {
@@ -283,6 +290,19 @@ impl QueryHandle {
     pub fn ended(&self) -> Option<SystemTime> {
         let ended = self.progress().ended?;
         Some(self.created + ended.duration_since(self.submitted))
+    }
+
+    /// When it was submitted, and when it started to run.
+    pub(crate) fn times(&self) -> Times {
+        Times { submitted: self.submitted, started: self.progress().started }
+    }
+
+    /// The CPU time that its tasks have used, and the bytes that they hold now.
+    pub(crate) fn resources(&self) -> (Duration, u64) {
+        let progress = self.progress();
+        let sum = |value: fn(&TaskSnapshot) -> u64| progress.tasks.iter().map(value).sum::<u64>();
+        let cpu = sum(|task| task.status.stats.cpu_nanos);
+        (Duration::from_nanos(cpu), sum(|task| task.status.stats.memory_bytes))
     }
 
     /// How long ago it ended, if it did.

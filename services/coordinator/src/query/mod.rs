@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use waterbear_protocol::Failure;
 
 pub mod handle;
+pub mod limits;
 mod output;
 pub mod runner;
 

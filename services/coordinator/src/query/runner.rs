@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use datafusion::execution::SessionState;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::SessionConfig;
+use futures::{StreamExt, TryStreamExt};
 use waterbear_membership::Membership;
 use waterbear_protocol::membership::NodeInfo;
 use waterbear_protocol::task::TaskSession;
@@ -14,7 +15,7 @@ use waterbear_protocol::{ErrorCode, Failure};
 
 use super::handle::QueryState;
 use super::{Output, OutputColumn, QueryHandle, StatementRunner};
-use waterbear_dialect::{self as dialect, ParsedQuery, PlannedQuery, Statement};
+use waterbear_dialect::{self as dialect, ParsedQuery, PlannedQuery, SessionStatement, Statement};
 use waterbear_types::TrinoType;
 
 use crate::catalogs::Catalogs;
@@ -22,7 +23,8 @@ use crate::catalogs::Catalogs;
 use crate::planner::{self, CutOptions, StagePlan};
 use crate::scheduler::run::QueryRun;
 use crate::scheduler::{self, RunOptions, placement};
-use crate::statements::{run_call, run_metadata};
+use crate::statements::{SessionScope, run_call, run_metadata, run_session};
+use crate::transactions::{InTransaction, Transactions};
 use crate::write;
 
 /// How queries are cut and how long they wait for workers.
@@ -44,6 +46,7 @@ pub struct Runner {
     membership: Membership,
     options: RunnerOptions,
     run: RunOptions,
+    transactions: Arc<Transactions>,
 }
 
 impl Runner {
@@ -62,7 +65,44 @@ impl Runner {
             .with_runtime_env(run.engine.environment())
             .with_catalog_list(Arc::clone(&catalogs) as _);
         let base = dialect::configure(builder).build();
-        Self { catalogs, base, membership, options, run }
+        let transactions = Arc::default();
+        Self { catalogs, base, membership, options, run, transactions }
+    }
+
+    fn session<'a>(&'a self, query: &'a QueryHandle) -> SessionScope<'a> {
+        SessionScope {
+            catalogs: &self.catalogs,
+            state: &self.base,
+            transactions: &self.transactions,
+            context: query.context(),
+        }
+    }
+
+    async fn run_statement(
+        &self,
+        query: &Arc<QueryHandle>,
+        statement: &Statement,
+    ) -> Result<Output, Failure> {
+        match statement {
+            Statement::Metadata(statement) => {
+                run_metadata(statement, &self.catalogs, query.context()).await
+            }
+            Statement::Session(statement) => run_session(statement, self.session(query)).await,
+            Statement::Call(call) => run_call(call, &self.catalogs, query.context()),
+            Statement::Explain(_) => {
+                Err(Failure::new(ErrorCode::NOT_SUPPORTED, "EXPLAIN is not supported"))
+            }
+            Statement::ShowStats(_) => {
+                Err(Failure::new(ErrorCode::NOT_SUPPORTED, "SHOW STATS is not supported"))
+            }
+            Statement::Write(statement) => write::run(self, query, statement).await,
+            statement => self.run_query(query, statement).await,
+        }
+    }
+
+    /// All open transactions.
+    pub(crate) fn transactions(&self) -> &Transactions {
+        &self.transactions
     }
 
     /// All catalogs.
@@ -212,26 +252,42 @@ impl Runner {
     }
 }
 
+/// The transaction is in use until the last row, and fails with the statement.
+fn within(
+    transaction: Option<InTransaction>,
+    output: Result<Output, Failure>,
+) -> Result<Output, Failure> {
+    let Some(transaction) = transaction else { return output };
+    match output {
+        Err(failure) => {
+            transaction.fail();
+            Err(failure)
+        }
+        Ok(mut output) => {
+            let batches = output.batches.inspect_err(move |_| transaction.fail());
+            output.batches = batches.boxed();
+            Ok(output)
+        }
+    }
+}
+
 #[async_trait]
 impl StatementRunner for Runner {
     async fn run(&self, query: Arc<QueryHandle>) -> Result<Output, Failure> {
         let cancelled = query.cancellation().clone();
         let running = async {
             dialect::check_session(query.context())?;
-            match dialect::parse(query.sql())? {
-                Statement::Metadata(statement) => {
-                    run_metadata(&statement, &self.catalogs, query.context()).await
-                }
-                Statement::Call(call) => run_call(&call, &self.catalogs, query.context()),
-                Statement::Explain(_) => {
-                    Err(Failure::new(ErrorCode::NOT_SUPPORTED, "EXPLAIN is not supported"))
-                }
-                Statement::ShowStats(_) => {
-                    Err(Failure::new(ErrorCode::NOT_SUPPORTED, "SHOW STATS is not supported"))
-                }
-                Statement::Write(statement) => write::run(self, &query, &statement).await,
-                statement => self.run_query(&query, &statement).await,
+            let statement = dialect::parse_in(query.sql(), query.context())?;
+            if let Statement::Session(
+                statement @ (SessionStatement::Commit | SessionStatement::Rollback),
+            ) = &statement
+            {
+                // They end even a transaction in which nothing else can be done.
+                return run_session(statement, self.session(&query)).await;
             }
+            let transaction = self.transactions.enter(query.context())?;
+            let output = self.run_statement(&query, &statement).await;
+            within(transaction, output)
         };
         tokio::select! {
             output = running => output,

@@ -4,9 +4,11 @@ mod create;
 #[cfg(test)]
 mod metadata_tests;
 mod procedures;
+mod session;
 mod show;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use procedures::run_call;
+pub use session::{SessionScope, run_session};
 pub use show::run_metadata;

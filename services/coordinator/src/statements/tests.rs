@@ -22,6 +22,7 @@ use crate::client_api::tests::rows_of;
 use crate::query::handle::QueryRegistry;
 use crate::query::{ClientContext, Output, OutputColumn, QueryHandle, StatementRunner};
 use crate::system::SystemSources;
+use crate::transactions::Transactions;
 use waterbear_dialect::*;
 use waterbear_protocol::{ErrorCode, Failure};
 use waterbear_types::TrinoType;
@@ -141,6 +142,7 @@ fn node(id: &str, role: Role, state: NodeState) -> NodeInfo {
 pub(crate) struct LocalRunner {
     catalogs: Arc<Catalogs>,
     state: SessionState,
+    transactions: Arc<Transactions>,
     /// Starts only so many batches later.
     pub registry: Arc<QueryRegistry>,
 }
@@ -161,15 +163,21 @@ impl LocalRunner {
         let builder = SessionStateBuilder::new_with_default_features()
             .with_catalog_list(Arc::clone(&catalogs) as _);
         let state = configure(builder).build();
-        Self { catalogs, state, registry }
+        Self { catalogs, state, transactions: Arc::default(), registry }
     }
 
     pub async fn execute(&self, sql: &str, context: &ClientContext) -> Result<Output, Failure> {
-        let statement = match parse(sql)? {
+        let statement = match parse_in(sql, context)? {
             Statement::Metadata(statement) => {
                 return run_metadata(&statement, &self.catalogs, context).await;
             }
             Statement::Call(call) => return run_call(&call, &self.catalogs, context),
+            Statement::Session(statement) => {
+                let (catalogs, state) = (&self.catalogs, &self.state);
+                let transactions = &self.transactions;
+                let scope = SessionScope { catalogs, state, transactions, context };
+                return run_session(&statement, scope).await;
+            }
             statement => statement,
         };
         let planned = plan_query(&statement, &self.state, context).await?;
@@ -520,10 +528,7 @@ async fn only_queries_reach_the_planner() {
         ("INSERT INTO nation VALUES (1)", "INSERT"),
         ("WITH x AS (SELECT 1) INSERT INTO nation SELECT * FROM x", "INSERT"),
         ("SET datafusion.execution.batch_size = 1", "SET DATAFUSION"),
-        ("SET SESSION a = 1", "SET SESSION"),
         ("DROP TABLE nation", "DROP TABLE"),
-        ("PREPARE p FROM SELECT 1", "PREPARE"),
-        ("EXECUTE IMMEDIATE 'SELECT 1'", "EXECUTE IMMEDIATE"),
     ] {
         let (code, text) = failure(sql).await;
         let expected =

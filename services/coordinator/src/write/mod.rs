@@ -19,11 +19,13 @@ use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
 use crate::catalogs::{Catalogs, connector_failure};
 use crate::query::runner::Runner;
 use crate::query::{ClientContext, Output, QueryHandle};
+use crate::transactions::Transactions;
 
 /// One statement that changes a catalog.
 struct Change<'a> {
     catalogs: &'a Catalogs,
     context: &'a ClientContext,
+    transactions: &'a Transactions,
     /// Where the statement begins: Trino blames the whole of it.
     at: Option<ErrorLocation>,
 }
@@ -38,8 +40,12 @@ pub async fn run(
     query: &Arc<QueryHandle>,
     statement: &WriteStatement,
 ) -> Result<Output, Failure> {
-    let change =
-        Change { catalogs: runner.catalogs(), context: query.context(), at: statement.location };
+    let change = Change {
+        catalogs: runner.catalogs(),
+        context: query.context(),
+        transactions: runner.transactions(),
+        at: statement.location,
+    };
     match &statement.action {
         WriteAction::CreateSchema { schema, if_not_exists } => {
             change.create_schema(schema, *if_not_exists).await

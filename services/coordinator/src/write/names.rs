@@ -36,9 +36,12 @@ pub(super) fn kind_of(table: &dyn ConnectorTable) -> RelationKind {
 
 impl<'a> Change<'a> {
     fn connector(&self, catalog: &str) -> Result<&'a Arc<dyn Connector>, Failure> {
-        self.catalogs.connector(catalog).ok_or_else(|| {
+        let found = self.catalogs.connector(catalog).ok_or_else(|| {
             self.failure(ErrorCode::CATALOG_NOT_FOUND, format!("Catalog '{catalog}' not found"))
-        })
+        })?;
+        // No connector can undo yet what a transaction that is rolled back has written.
+        self.transactions.check_write(self.context, catalog, true)?;
+        Ok(found)
     }
 
     /// The place of a schema's name.

@@ -49,6 +49,8 @@ pub(crate) const HTTP: &[Property] = &[
         "Port of the internal listener, with mutual TLS; required on discovery and workers where `internal-communication.https.required=true`"),
     honoured("http-server.process-forwarded", Kind::OneOf(&["REJECT", "ACCEPT", "IGNORE", "TRUE", "FALSE"]), "REJECT", COORDINATOR,
         "Requests with `X-Forwarded-*` headers: refused, believed, or the headers ignored"),
+    honoured("protocol.v1.alternate-header-name", Kind::Text, "", COORDINATOR,
+        "What clients may write instead of `Trino` in the names of headers: `Presto` makes `X-Presto-User` work"),
     refused("http-server.https.keystore.path", COORDINATOR, "The certificate that clients see", CLIENT_TLS),
     refused("http-server.https.keystore.key", COORDINATOR, "Trino: password of the key store", CLIENT_TLS).hidden(),
     refused("http-server.https.keystore.type", COORDINATOR, "Trino: type of the key store", CLIENT_TLS),

@@ -1,4 +1,5 @@
-//! What a session may set, and what it may not yet.
+//! What a session may set, and what it may not yet: `properties` is the table, `statements` are
+//! those that read or change it.
 
 use std::str::FromStr;
 
@@ -7,33 +8,13 @@ use waterbear_protocol::{ErrorCode, Failure};
 
 use crate::ClientContext;
 
-/// Session properties that clients set and that change nothing here, or nothing yet.
-const ACCEPTED: &[&str] = &[
-    "colocated_join",
-    "distributed_sort",
-    "enable_dynamic_filtering",
-    "execution_policy",
-    "join_distribution_type",
-    "join_reordering_strategy",
-    "legacy_catalog_roles",
-    "max_hash_partition_count",
-    "query_max_cpu_time",
-    "query_max_execution_time",
-    "query_max_memory",
-    "query_max_memory_per_node",
-    "query_max_planning_time",
-    "query_max_run_time",
-    "query_max_stage_count",
-    "query_max_total_memory",
-    "query_priority",
-    "redistribute_writes",
-    "retry_policy",
-    "scale_writers",
-    "spill_enabled",
-    "spooling_enabled",
-    "task_concurrency",
-    "time_zone_id",
-];
+mod properties;
+pub(crate) mod statements;
+
+pub use properties::{
+    PropertyKind, SESSION_PROPERTIES, SessionLimits, SessionProperty, is_duration, is_size,
+    session_property, shown_duration, shown_size,
+};
 
 /// Checks a session before its statement runs.
 ///
@@ -45,20 +26,35 @@ pub fn check_session(context: &ClientContext) -> Result<(), Failure> {
         check_time_zone(zone)?;
     }
     for (name, value) in &context.session_properties {
-        if !ACCEPTED.contains(&name.as_str()) {
-            let message = format!("Session property '{name}' does not exist");
-            return Err(Failure::new(ErrorCode::INVALID_SESSION_PROPERTY, message));
-        }
-        match name.as_str() {
-            "retry_policy" => check_retry_policy(value)?,
-            "time_zone_id" => check_time_zone(value)?,
-            _ => {}
-        }
+        check_session_property(name, value)?;
     }
     Ok(())
 }
 
-fn check_time_zone(zone: &str) -> Result<(), Failure> {
+/// Checks the value of a session property.
+///
+/// # Errors
+/// Those of [`check_session`].
+pub fn check_session_property(name: &str, value: &str) -> Result<(), Failure> {
+    let invalid = |text: String| Failure::new(ErrorCode::INVALID_SESSION_PROPERTY, text);
+    let Some(property) = session_property(name) else {
+        return Err(invalid(format!("Session property '{name}' does not exist")));
+    };
+    property.check(value).map_err(|text| {
+        invalid(format!("Unable to set session property '{name}' to '{value}': {text}"))
+    })?;
+    match name {
+        "retry_policy" => check_retry_policy(value),
+        "time_zone_id" => check_time_zone(value),
+        _ => Ok(()),
+    }
+}
+
+/// Checks a time zone's id or offset.
+///
+/// # Errors
+/// NOT_SUPPORTED for one that nobody knows.
+pub fn check_time_zone(zone: &str) -> Result<(), Failure> {
     if Tz::from_str(zone).is_ok() {
         return Ok(());
     }
@@ -69,16 +65,9 @@ fn check_time_zone(zone: &str) -> Result<(), Failure> {
 fn check_retry_policy(value: &str) -> Result<(), Failure> {
     match value.to_uppercase().as_str() {
         "NONE" => Ok(()),
-        policy @ ("TASK" | "QUERY") => {
+        policy => {
             let message = format!("retry_policy={policy} is not supported yet: use NONE");
             Err(Failure::new(ErrorCode::NOT_SUPPORTED, message))
-        }
-        _ => {
-            let message = format!(
-                "Invalid value [{value}] for session property 'retry_policy'. \
-                 Valid values: [TASK, QUERY, NONE]"
-            );
-            Err(Failure::new(ErrorCode::INVALID_SESSION_PROPERTY, message))
         }
     }
 }
