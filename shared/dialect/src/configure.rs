@@ -9,6 +9,7 @@ use crate::coercion::TrinoCoercion;
 use crate::decimals::TrinoDecimals;
 use crate::nested::Nested;
 use crate::operators;
+use crate::temporal::{TemporalOperators, TrinoTime};
 
 /// Gives a session Trino's functions, and the rules by which its operators mean what they mean in
 /// Trino. Whatever plans a [`crate::ParsedQuery`] must come from here.
@@ -25,6 +26,10 @@ pub fn configure(mut builder: SessionStateBuilder) -> SessionStateBuilder {
         analysis.splice(0..0, nested.rules);
     }
     analysis.insert(0, Arc::new(TrinoCoercion));
-    builder.expr_planners().get_or_insert_default().insert(0, operators::planner());
+    analysis.insert(0, Arc::new(TrinoTime));
+    let planners = builder.expr_planners().get_or_insert_default();
+    // Before the planners of other operators, which know no intervals of Trino's; behind the one
+    // that takes the marks from operators.
+    planners.splice(0..0, [operators::planner(), Arc::new(TemporalOperators) as _]);
     waterbear_functions::register(builder).with_analyzer_rules(analysis)
 }

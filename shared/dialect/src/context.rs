@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
+
 /// Who asks, and in which session: parsed from the headers of `POST /v1/statement`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientContext {
@@ -23,6 +25,8 @@ pub struct ClientContext {
     pub client_time_zone: Option<String>,
     /// The client's language, as a BCP 47 tag.
     pub language: Option<String>,
+    /// What `current_timestamp` is; the time of planning if it is not set.
+    pub start: Option<DateTime<Utc>>,
     /// Session properties by name (`name` or `catalog.name`), as sent.
     pub session_properties: BTreeMap<String, String>,
     /// Roles by catalog: `ROLE{x}`, `ALL` or `NONE`. Nothing depends on them.

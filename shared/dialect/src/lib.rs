@@ -4,7 +4,7 @@
 //! query (the coordinator answers it), `ddl` what changes a catalog, `queries` are those that sqlparser does not know, `plan` plans queries after `check` has refused what would be answered
 //! wrongly and `rewrite` has put it into the planner's terms; `names` keeps what columns are
 //! called, `tables` looks up what a query reads and expands views, `hidden` what `*` leaves out, `errors` gives the planner's errors Trino's names and places, `session` checks
-//! sessions.
+//! sessions, `temporal` knows dates and times.
 //!
 //! Only queries ever reach the planner: every other statement of its own (COPY, SET, …) is turned
 //! away by its first word.
@@ -40,6 +40,7 @@ mod queries;
 mod rewrite;
 mod session;
 mod tables;
+mod temporal;
 mod unnest;
 
 pub use call::{Call, CallArgument, CallValue};

@@ -241,7 +241,14 @@ impl Planning<'_> {
 /// A type whose values need nothing but to be of the same type to be compared.
 fn is_plain(data_type: &DataType) -> bool {
     is_number(data_type)
-        || matches!(data_type, DataType::Boolean | DataType::Date32 | DataType::Timestamp(_, None))
+        || matches!(
+            data_type,
+            DataType::Boolean
+                | DataType::Date32
+                | DataType::Time32(_)
+                | DataType::Time64(_)
+                | DataType::Timestamp(_, None)
+        )
 }
 
 fn raise(failure: Failure) -> DataFusionError {

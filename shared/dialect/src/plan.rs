@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use chrono::Utc;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
@@ -22,6 +23,7 @@ use super::lexer::{Lexed, failure_at, place};
 use super::names::Names;
 use super::rewrite::rewrite;
 use super::tables::{self, TableUse, Views};
+use super::temporal::{SessionTime, session_zone};
 use super::{ParsedQuery, Statement};
 use crate::ClientContext;
 
@@ -85,6 +87,9 @@ async fn plan_inside(
     context: &ClientContext,
     views: &Views,
 ) -> Result<PlannedQuery, Failure> {
+    // One start for the query and the views in it.
+    let start = context.start.or_else(|| Some(Utc::now()));
+    let context = &ClientContext { start, ..context.clone() };
     let (plan, names) = plan_unanalysed(parsed, state, context, views).await?;
     let plan = analyse(plan, state, context, parsed)?;
     let columns = names.shown(plan.schema().fields().iter().map(|field| field.name()));
@@ -113,8 +118,9 @@ pub(super) async fn plan_unanalysed(
     views: &Views,
 ) -> Result<(LogicalPlan, Names), Failure> {
     let mut query = parsed.query.clone();
-    let names =
-        rewrite(&mut query, &parsed.lexed).map_err(|failure| located(failure, &parsed.lexed))?;
+    let time = SessionTime::new(context)?;
+    let names = rewrite(&mut query, &parsed.lexed, time)
+        .map_err(|failure| located(failure, &parsed.lexed))?;
     let mut uses = Uses::default();
     let _ = query.visit(&mut uses);
     let mut named = Named::default();
@@ -163,6 +169,8 @@ fn in_session(state: &SessionState, context: &ClientContext) -> SessionState {
     options.sql_parser.default_null_ordering = "nulls_last".to_owned();
     options.sql_parser.collect_spans = true;
     options.catalog.information_schema = false;
+    // A zone that nobody knows was refused before.
+    options.execution.time_zone = session_zone(context).ok().map(|zone| zone.name().to_string());
     // Without a session catalog every name was checked to have one of its own.
     options.catalog.default_catalog = context.catalog.clone().unwrap_or_default();
     options.catalog.default_schema = context.schema.clone().unwrap_or_default();

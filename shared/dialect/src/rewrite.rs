@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, Interval, LimitClause, Query,
-    Select, SetExpr, Spanned, TableFactor, TimezoneInfo, TypedString, UnaryOperator, Value,
-    ValueWithSpan, VisitMut, VisitorMut,
+    CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, LimitClause, Query, Select,
+    SetExpr, Spanned, TableFactor, TimezoneInfo, TypedString, UnaryOperator, Value, ValueWithSpan,
+    VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 use waterbear_protocol::{ErrorCode, Failure};
@@ -17,14 +17,20 @@ use super::mark::Operators;
 use super::names::{self, Names};
 use super::operators;
 use super::pattern::LikePattern;
+use super::temporal::SessionTime;
 
 /// Checks and rewrites a query in place; gives back what its columns are called.
 ///
 /// # Errors
 /// What is refused or malformed, with its place.
-pub(super) fn rewrite(query: &mut Query, lexed: &Lexed) -> Result<Names, Failure> {
+pub(super) fn rewrite(
+    query: &mut Query,
+    lexed: &Lexed,
+    time: SessionTime,
+) -> Result<Names, Failure> {
     let mut rewriter = Rewriter {
         quoted: &lexed.written,
+        time,
         names: Names::default(),
         queries: Vec::new(),
         in_expression: false,
@@ -44,6 +50,7 @@ pub(super) fn rewrite(query: &mut Query, lexed: &Lexed) -> Result<Names, Failure
 
 struct Rewriter<'a> {
     quoted: &'a std::collections::HashMap<Location, String>,
+    time: SessionTime,
     names: Names,
     /// For each query around this place: whether its columns can be seen by name.
     queries: Vec<bool>,
@@ -81,6 +88,7 @@ impl VisitorMut for Rewriter<'_> {
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Failure> {
         flow(check::select(select))?;
         constructs::group_by(&mut select.group_by);
+        flow(self.time.select(select))?;
         let visible = self.queries.last().copied().unwrap_or(true);
         self.names.mark(select, visible, self.quoted);
         self.operators.keep_positions(select);
@@ -121,6 +129,7 @@ fn fetch_to_limit(query: &mut Query) {
 impl Rewriter<'_> {
     fn expression(&mut self, expr: &mut Expr) -> Result<(), Failure> {
         constructs::rewrite(expr);
+        self.time.expression(expr)?;
         match expr {
             Expr::Subquery(_)
             | Expr::InSubquery { .. }
@@ -142,7 +151,6 @@ impl Rewriter<'_> {
             }
             Expr::Cast { .. } => cast(expr)?,
             Expr::TypedString(typed) => typed_string(typed)?,
-            Expr::Interval(interval) => check_interval(interval)?,
             Expr::Like { any, pattern, escape_char, .. } => {
                 if *any {
                     return Err(unsupported(pattern.as_ref(), "LIKE ANY"));
@@ -151,9 +159,6 @@ impl Rewriter<'_> {
             }
             Expr::ILike { pattern, .. } => {
                 return Err(unsupported(pattern.as_ref(), "ILIKE"));
-            }
-            Expr::AtTimeZone { timestamp, .. } => {
-                return Err(unsupported(timestamp.as_ref(), "AT TIME ZONE"));
             }
             _ => {}
         }
@@ -287,25 +292,6 @@ fn typed_string(typed: &mut TypedString) -> Result<(), Failure> {
     };
     let fraction = text.rsplit_once('.').map_or("", |(_, fraction)| fraction);
     match &typed.data_type {
-        DataType::Timestamp(None, TimezoneInfo::None) => {
-            let zone = |c: char| c.is_ascii_alphabetic() && c != 'T' || "+-".contains(c);
-            let zoned = text.get(10..).is_some_and(|time| time.contains(zone));
-            if zoned {
-                let message = "A time zone in a TIMESTAMP literal is not supported";
-                return Err(failure_at(at, ErrorCode::NOT_SUPPORTED, message));
-            }
-            let precision = match fraction.len() {
-                0 => 0,
-                1..=3 => 3,
-                4..=6 => 6,
-                7..=9 => 9,
-                _ => {
-                    let message = "A TIMESTAMP of more than nanoseconds is not supported";
-                    return Err(failure_at(at, ErrorCode::NOT_SUPPORTED, message));
-                }
-            };
-            typed.data_type = DataType::Timestamp(Some(precision), TimezoneInfo::None);
-        }
         DataType::Decimal(ExactNumberInfo::None) => {
             let digits = text.bytes().filter(u8::is_ascii_digit).count().max(1);
             let scale = i64::try_from(fraction.len()).unwrap_or(i64::MAX);
@@ -318,44 +304,10 @@ fn typed_string(typed: &mut TypedString) -> Result<(), Failure> {
                 )
             })?;
         }
-        DataType::Date if !is_date(&text) => {
-            let message = format!("'{text}' is not a valid DATE literal");
-            return Err(failure_at(at, ErrorCode::INVALID_LITERAL, message));
-        }
         other => {
             typed.data_type =
                 trino_type(other).map_err(|(code, text)| failure_at(at, code, text))?;
         }
-    }
-    Ok(())
-}
-
-fn is_date(text: &str) -> bool {
-    chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok()
-}
-
-/// An interval is a number in quotes and a unit.
-fn check_interval(interval: &Interval) -> Result<(), Failure> {
-    let node = interval.value.as_ref();
-    let Some(unit) = &interval.leading_field else {
-        return Err(unsupported(node, "INTERVAL without a unit"));
-    };
-    let units = ["YEAR", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND"];
-    if !units.contains(&unit.to_string().as_str()) {
-        return Err(unsupported(node, format!("INTERVAL in {unit}")));
-    }
-    let mut value = node;
-    while let Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } = value {
-        value = expr;
-    }
-    let number = match value {
-        Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) => text.trim(),
-        _ => return Err(unsupported(node, "INTERVAL of an expression")),
-    };
-    let digits = number.strip_prefix(['-', '+']).unwrap_or(number);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        let message = format!("'{number}' is not a valid INTERVAL literal");
-        return Err(failure_at(place(value.span().start), ErrorCode::INVALID_LITERAL, message));
     }
     Ok(())
 }

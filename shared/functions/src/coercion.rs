@@ -65,6 +65,15 @@ pub fn common_type(left: &DataType, right: &DataType) -> Option<DataType> {
         (DataType::Timestamp(l, zone), DataType::Timestamp(r, other)) if zone == other => {
             Some(DataType::Timestamp(finer(*l, *r), zone.clone()))
         }
+        // As instants: the dialect reads what has no zone in the session's.
+        (DataType::Date32, zoned @ DataType::Timestamp(_, Some(_)))
+        | (zoned @ DataType::Timestamp(_, Some(_)), DataType::Date32) => Some(zoned.clone()),
+        (DataType::Time32(l) | DataType::Time64(l), DataType::Time32(r) | DataType::Time64(r)) => {
+            Some(match finer(*l, *r) {
+                unit @ (TimeUnit::Second | TimeUnit::Millisecond) => DataType::Time32(unit),
+                unit => DataType::Time64(unit),
+            })
+        }
         (DataType::Date32, timestamp @ DataType::Timestamp(_, None))
         | (timestamp @ DataType::Timestamp(_, None), DataType::Date32) => Some(timestamp.clone()),
         _ if family(left) == family(right) => {

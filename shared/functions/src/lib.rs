@@ -9,6 +9,7 @@
 pub mod arithmetic;
 mod array;
 pub mod coercion;
+pub mod datetime;
 mod failure;
 mod functions;
 mod nested;

@@ -226,6 +226,7 @@ pub fn session(request: &RequestHeaders<'_>) -> Result<ClientContext, Refusal> {
         prepared_statements: prepared_statements(request)?,
         transaction: transaction(request)?,
         resource_estimates: resource_estimates(request)?,
+        start: None,
         client_tags,
         client_info: owned("Client-Info"),
         trace_token: owned("Trace-Token"),

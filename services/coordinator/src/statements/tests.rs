@@ -327,7 +327,7 @@ async fn queries_mean_what_they_mean_in_trino() {
         ("SELECT -9223372036854775808", "[-9223372036854775808]"),
         ("SELECT DATE '1995-01-01' + INTERVAL '3' MONTH", r#"["1995-04-01"]"#),
         (
-            "SELECT TIMESTAMP '2020-01-01 01:02:03', TIMESTAMP '2020-01-01 01:02:03.1234'",
+            "SELECT TIMESTAMP '2020-01-01 01:02:03', TIMESTAMP '2020-01-01 01:02:03.123400'",
             r#"["2020-01-01 01:02:03","2020-01-01 01:02:03.123400"]"#,
         ),
         (
@@ -504,8 +504,6 @@ async fn what_would_be_answered_wrongly_is_refused() {
         "SELECT * FROM nation FOR VERSION AS OF 1",
         "SELECT * FROM nation FETCH FIRST 1 ROWS WITH TIES",
         "SELECT n_name FROM nation QUALIFY row_number() OVER () = 1",
-        "SELECT TIMESTAMP '2020-01-01 00:00:00 UTC'",
-        "SELECT TIMESTAMP '2020-01-01 00:00:00' AT TIME ZONE 'UTC'",
         "SELECT n_name ILIKE 'a' FROM nation",
         "SELECT CAST(1 AS char(3))",
         "SELECT n_name FROM nation GROUP BY ALL",

@@ -1,12 +1,11 @@
 //! What a session may set, and what it may not yet: `properties` is the table, `statements` are
 //! those that read or change it.
 
-use std::str::FromStr;
-
-use arrow::array::timezone::Tz;
+use waterbear_functions::datetime::Zone;
 use waterbear_protocol::{ErrorCode, Failure};
 
 use crate::ClientContext;
+use crate::temporal::session_zone;
 
 mod properties;
 pub(crate) mod statements;
@@ -22,9 +21,7 @@ pub use properties::{
 /// INVALID_SESSION_PROPERTY for properties that nobody knows or whose value is not one of theirs,
 /// NOT_SUPPORTED for time zones that nobody knows and for retry policies that do not exist yet.
 pub fn check_session(context: &ClientContext) -> Result<(), Failure> {
-    if let Some(zone) = &context.time_zone {
-        check_time_zone(zone)?;
-    }
+    session_zone(context)?;
     for (name, value) in &context.session_properties {
         check_session_property(name, value)?;
     }
@@ -55,11 +52,7 @@ pub fn check_session_property(name: &str, value: &str) -> Result<(), Failure> {
 /// # Errors
 /// NOT_SUPPORTED for one that nobody knows.
 pub fn check_time_zone(zone: &str) -> Result<(), Failure> {
-    if Tz::from_str(zone).is_ok() {
-        return Ok(());
-    }
-    let message = format!("Time zone not supported: {zone}");
-    Err(Failure::new(ErrorCode::NOT_SUPPORTED, message))
+    Zone::parse(zone).map(|_| ())
 }
 
 fn check_retry_policy(value: &str) -> Result<(), Failure> {

@@ -6,8 +6,8 @@ use arrow::datatypes::*;
 use chrono::{DateTime, Offset as _, TimeZone as _};
 use waterbear_protocol::{ErrorCode, Failure};
 
-use super::super::text;
 use super::{Cell, quoted, unsupported};
+use waterbear_functions::datetime::text;
 
 /// Dates, times, timestamps and intervals.
 pub(super) fn temporal<'a>(array: &'a dyn Array, parametric: bool) -> Result<Cell<'a>, Failure> {
