@@ -8,6 +8,7 @@
 
 pub mod catalogs;
 pub mod client_api;
+pub mod explain;
 pub mod planner;
 pub mod query;
 pub mod scheduler;

@@ -13,8 +13,8 @@ mod fetch;
 mod inputs;
 mod run;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
@@ -24,7 +24,7 @@ use waterbear_engine::PreparedTask;
 use waterbear_exchange::OutputBuffer;
 use waterbear_ids::AttemptId;
 use waterbear_protocol::Failure;
-use waterbear_protocol::task::{TaskState, TaskStats, TaskStatus};
+use waterbear_protocol::task::{OperatorMetrics, TaskState, TaskStats, TaskStatus};
 
 pub(crate) use run::run;
 
@@ -42,6 +42,9 @@ pub(crate) struct Task {
     /// Cancelled when it is done.
     done: CancellationToken,
     input_bytes: Arc<AtomicU64>,
+    /// The final status shall have what each operator has cost.
+    wants_operators: AtomicBool,
+    operators: OnceLock<Vec<OperatorMetrics>>,
 }
 
 #[derive(Debug)]
@@ -71,6 +74,8 @@ impl Task {
             heard: Mutex::new(Instant::now()),
             done: CancellationToken::new(),
             input_bytes: Arc::new(AtomicU64::new(0)),
+            wants_operators: AtomicBool::new(false),
+            operators: OnceLock::new(),
         }
     }
 
@@ -103,7 +108,11 @@ impl Task {
             _ => (VERSIONS.0, TaskState::Running, None),
         };
         let stats = self.stats(&phase);
-        TaskStatus { attempt: self.attempt.clone(), version, state, failure, stats }
+        let operators = match state.is_done() {
+            true => self.operators.get().cloned().unwrap_or_default(),
+            false => Vec::new(),
+        };
+        TaskStatus { attempt: self.attempt.clone(), version, state, failure, stats, operators }
     }
 
     /// The status as soon as it is newer than `version`, or what it is after `max_wait`.
@@ -182,11 +191,27 @@ impl Task {
             true
         });
         // Not under the lock that status polls wait for.
-        drop(last);
+        if let Some(prepared) = last {
+            self.keep_operators(&prepared);
+        }
+    }
+
+    /// The final status shall have what each operator has cost.
+    fn want_operators(&self) {
+        self.wants_operators.store(true, Ordering::Relaxed);
+    }
+
+    fn keep_operators(&self, prepared: &PreparedTask) {
+        if self.wants_operators.load(Ordering::Relaxed) {
+            let _ = self.operators.set(prepared.operators());
+        }
     }
 
     /// Any → done; false when it was done before. Drops the output and stops what runs.
     pub(crate) fn end(&self, state: TaskState, failure: Option<Failure>) -> bool {
+        if let Phase::Running { prepared, .. } = &*self.phase.borrow() {
+            self.keep_operators(prepared);
+        }
         let mut last = None;
         let ended = self.phase.send_if_modified(|phase| {
             if phase.is_done() {

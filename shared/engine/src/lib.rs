@@ -29,7 +29,7 @@ use waterbear_protocol::{ErrorCode, Failure};
 pub use codec::{decode_plan, encode_plan};
 pub use exchange_source::{ExchangeSourceExec, InputStreams};
 pub use memory::ByteCounter;
-pub use prepared::PreparedTask;
+pub use prepared::{PreparedTask, operator_metrics};
 pub use waterbear_functions::failure_of;
 
 use crate::exchange_source::TaskInputs;

@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use waterbear_protocol::Failure;
-use waterbear_protocol::task::TaskStats;
+use waterbear_protocol::task::{OperatorMetrics, TaskStats};
 
 use crate::exchange_source::ExchangeSourceExec;
 use crate::memory::{ByteCounter, TaskMemoryPool, byte_counter};
@@ -53,11 +53,36 @@ impl PreparedTask {
         byte_counter("ExchangeOutput", self.context.memory_pool())
     }
 
+    /// What each operator has cost so far.
+    pub fn operators(&self) -> Vec<OperatorMetrics> {
+        operator_metrics(&self.plan)
+    }
+
     /// Fills in what the plan's operators and the memory pool have counted so far.
     pub fn add_stats(&self, stats: &mut TaskStats) {
         add_operator_stats(self.plan.as_ref(), stats);
         stats.memory_bytes = self.memory.held() as u64;
         stats.peak_memory_bytes = self.memory.peak() as u64;
+    }
+}
+
+/// What each operator of a plan has cost so far, parents before their children, depth first.
+pub fn operator_metrics(plan: &Arc<dyn ExecutionPlan>) -> Vec<OperatorMetrics> {
+    let mut operators = Vec::new();
+    add_operator_metrics(plan.as_ref(), &mut operators);
+    operators
+}
+
+fn add_operator_metrics(plan: &dyn ExecutionPlan, operators: &mut Vec<OperatorMetrics>) {
+    let metrics = plan.metrics().map(|metrics| metrics.aggregate_by_name().sorted_for_display());
+    operators.push(OperatorMetrics {
+        name: plan.name().to_owned(),
+        output_rows: metrics.as_ref().and_then(|m| m.output_rows()).unwrap_or(0) as u64,
+        cpu_nanos: metrics.as_ref().and_then(|m| m.elapsed_compute()).unwrap_or(0) as u64,
+        text: metrics.map_or(String::new(), |metrics| metrics.to_string()),
+    });
+    for child in plan.children() {
+        add_operator_metrics(child.as_ref(), operators);
     }
 }
 

@@ -94,6 +94,9 @@ pub struct TaskSession {
     pub start_time_ns: i64,
     /// Settings of DataFusion that execution reads, by name.
     pub settings: Vec<(String, String)>,
+    /// The final status shall have what each operator has cost.
+    #[serde(default)]
+    pub operator_metrics: bool,
 }
 
 /// Where an attempt stands.
@@ -131,6 +134,23 @@ pub struct TaskStatus {
     pub failure: Option<Failure>,
     /// What it has cost so far.
     pub stats: TaskStats,
+    /// What each operator has cost, parents before their children, depth first. Only when it was
+    /// asked for, and only once the plan has given all its rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operators: Vec<OperatorMetrics>,
+}
+
+/// What an operator of a task has cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorMetrics {
+    /// The engine's name for it.
+    pub name: String,
+    /// Rows that it has given.
+    pub output_rows: u64,
+    /// Time spent computing, all threads, in nanoseconds.
+    pub cpu_nanos: u64,
+    /// All its metrics as text: `output_rows=25, elapsed_compute=1.2ms`.
+    pub text: String,
 }
 
 /// What an attempt has cost so far. All counters only grow, but for `memory_bytes`.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use datafusion::physical_plan::ExecutionPlan;
 use waterbear_protocol::task::SourcePartition;
 
+use super::determinacy::Determinacy;
+
 /// A query as fragments, producers before their consumers; the last one is the root.
 #[derive(Debug, Clone)]
 pub struct StagePlan {
@@ -35,6 +37,8 @@ pub struct Fragment {
     pub readers: u32,
     /// What the plan's exchange sources read.
     pub inputs: Vec<FragmentInput>,
+    /// Whether it gives the same rows when it runs again.
+    pub determinacy: Determinacy,
     /// True when the plan reads tables. A fragment that does not can run on the coordinator.
     pub scans: bool,
 }

@@ -21,6 +21,7 @@ use datafusion_distributed::{
 };
 use waterbear_engine::ExchangeSourceExec;
 
+use super::determinacy::{self, Determinacy};
 use super::fragment::{Fragment, FragmentInput, StagePlan, Wiring};
 
 /// Why a plan cannot be cut.
@@ -49,6 +50,7 @@ pub fn lower(plan: &Arc<dyn ExecutionPlan>) -> Result<StagePlan, Uncut> {
     let root = if plan.is::<DistributedExec>() { plan.children()[0] } else { plan };
     let mut fragments = Vec::new();
     lower_stage(root, Shape { stage: 0, tasks: 1, readers: 1 }, &mut fragments)?;
+    determinacy::assess(&mut fragments);
     Ok(StagePlan { fragments })
 }
 
@@ -99,6 +101,7 @@ fn lower_stage(
     }
     fragments.push(Fragment {
         stage: shape.stage,
+        determinacy: Determinacy::Exact,
         scans: tasks.iter().any(has_scan),
         tasks,
         partitions,

@@ -4,6 +4,7 @@
 //! is lowered to plain fragments ([`lower`]), after which nothing of it is left in a plan. A plan
 //! that cannot be cut runs whole, in one task: slower is allowed, wrong is not.
 
+pub mod determinacy;
 pub mod fragment;
 mod leaves;
 pub mod lower;
@@ -20,6 +21,7 @@ use datafusion_distributed::{DistributedExt, SessionStateBuilderExt, WorkerResol
 use waterbear_engine::failure_of;
 use waterbear_protocol::{ErrorCode, Failure};
 
+pub use determinacy::Determinacy;
 pub use fragment::{Fragment, FragmentInput, StagePlan, Wiring};
 
 /// What decides how a query is cut.

@@ -1,5 +1,7 @@
 //! Runs statements: parse, plan, cut, schedule.
 
+mod explain;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -89,12 +91,8 @@ impl Runner {
             }
             Statement::Session(statement) => run_session(statement, self.session(query)).await,
             Statement::Call(call) => run_call(call, &self.catalogs, query.context()),
-            Statement::Explain(_) => {
-                Err(Failure::new(ErrorCode::NOT_SUPPORTED, "EXPLAIN is not supported"))
-            }
-            Statement::ShowStats(_) => {
-                Err(Failure::new(ErrorCode::NOT_SUPPORTED, "SHOW STATS is not supported"))
-            }
+            Statement::Explain(explain) => self.explain(query, explain).await,
+            Statement::ShowStats(_) => self.show_stats(query, statement).await,
             Statement::Write(statement) => write::run(self, query, statement).await,
             statement => self.run_query(query, statement).await,
         }
@@ -248,6 +246,7 @@ impl Runner {
                 "datafusion.execution.target_partitions".to_owned(),
                 self.options.partitions.max(2).to_string(),
             )],
+            operator_metrics: false,
         }
     }
 }

@@ -35,6 +35,7 @@ impl Watched {
             state: TaskState::Running,
             failure: None,
             stats: TaskStats::default(),
+            operators: Vec::new(),
         };
         Self { task, status: Mutex::new(status) }
     }

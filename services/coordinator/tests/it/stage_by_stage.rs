@@ -40,7 +40,12 @@ pub struct Ran {
 
 pub async fn run(plan: &StagePlan, engine: &Engine) -> Result<Ran, Failure> {
     let query: QueryId = "20261122_000000_00000_tests".parse().unwrap();
-    let session = TaskSession { user: "test".into(), start_time_ns: 0, settings: vec![] };
+    let session = TaskSession {
+        user: "test".into(),
+        start_time_ns: 0,
+        settings: vec![],
+        operator_metrics: false,
+    };
     let mut outputs: Vec<Vec<TaskOutput>> = Vec::new();
     let mut tasks = 0;
     for fragment in &plan.fragments {

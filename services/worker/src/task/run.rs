@@ -38,6 +38,9 @@ pub(crate) async fn run(worker: Arc<Worker>, task: Arc<Task>, request: TaskReque
 
 async fn execute(worker: &Arc<Worker>, task: &Task, request: TaskRequest) -> Result<(), Failure> {
     let output = request.output;
+    if request.session.operator_metrics {
+        task.want_operators();
+    }
     let prepared = Arc::new(prepare(worker, task, request)?);
     check_partitions(&prepared, output)?;
     let limit = worker.limits.output_partition_bytes;

@@ -246,7 +246,12 @@ pub fn request(plan: &Arc<dyn ExecutionPlan>, readers: u32) -> TaskRequest {
         producers: Vec::new(),
         inputs: Vec::new(),
         output: TaskOutput { partitions, readers },
-        session: TaskSession { user: "test".into(), start_time_ns: 0, settings: Vec::new() },
+        session: TaskSession {
+            user: "test".into(),
+            start_time_ns: 0,
+            settings: Vec::new(),
+            operator_metrics: false,
+        },
     }
 }
 

@@ -1,0 +1,140 @@
+//! EXPLAIN and SHOW STATS: statements about plans.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{ArrayRef, BooleanArray, StringArray};
+use datafusion::physical_plan::ExecutionPlan;
+use futures::StreamExt;
+use waterbear_dialect::{self as dialect, Explain, ExplainKind, PlannedQuery, Statement};
+use waterbear_engine::{failure_of, operator_metrics};
+use waterbear_protocol::{ErrorCode, Failure};
+use waterbear_types::TrinoType;
+
+use super::Runner;
+use crate::explain::{self, Costs, Part};
+use crate::planner::StagePlan;
+use crate::query::handle::QueryState;
+use crate::query::{Output, QueryHandle};
+use crate::scheduler;
+use crate::statements::{rows_of, statistics};
+
+impl Runner {
+    /// Answers EXPLAIN.
+    pub(super) async fn explain(
+        &self,
+        query: &Arc<QueryHandle>,
+        explain: &Explain,
+    ) -> Result<Output, Failure> {
+        query.set_state(QueryState::Planning);
+        if !matches!(*explain.statement, Statement::Query(_)) {
+            return self.explain_other(explain);
+        }
+        let context = query.context();
+        let planned = dialect::plan_query(&explain.statement, &self.base, context).await?;
+        match explain.kind {
+            ExplainKind::Validate => valid(),
+            ExplainKind::Logical => {
+                let plan = self.base.optimize(&planned.plan).map_err(|error| failure_of(&error))?;
+                let part = explain::logical::part(&planned.columns, &plan);
+                query_plan(explain::write(&[part], explain.format))
+            }
+            ExplainKind::Distributed => {
+                let stages = self.stages(&planned).await?;
+                let parts = explain::parts(&stages, &planned.columns);
+                query_plan(explain::write(&parts, explain.format))
+            }
+            ExplainKind::Io => {
+                let physical = self.whole_plan(&planned).await?;
+                query_plan(explain::io::write(&planned.plan, &physical, context))
+            }
+            ExplainKind::Analyze { verbose } => {
+                let parts = self.analyze(query, &planned, verbose).await?;
+                query_plan(explain::write(&parts, explain.format))
+            }
+        }
+    }
+
+    /// EXPLAIN of what is no query.
+    fn explain_other(&self, explain: &Explain) -> Result<Output, Failure> {
+        match (explain.kind, explain.statement.as_ref()) {
+            (ExplainKind::Validate, Statement::Metadata(_) | Statement::ShowStats(_)) => valid(),
+            _ => {
+                let message = "EXPLAIN of a statement that is no query is not supported";
+                Err(Failure::new(ErrorCode::NOT_SUPPORTED, message))
+            }
+        }
+    }
+
+    /// The fragments as they would be with the workers that there are; none is waited for.
+    async fn stages(&self, planned: &PlannedQuery) -> Result<StagePlan, Failure> {
+        self.cut(&planned.plan, self.active_workers().len().max(1)).await
+    }
+
+    /// The physical plan of a query that is not cut.
+    async fn whole_plan(&self, planned: &PlannedQuery) -> Result<Arc<dyn ExecutionPlan>, Failure> {
+        let plan = self.base.create_physical_plan(&planned.plan).await;
+        plan.map_err(|error| failure_of(&error))
+    }
+
+    /// Runs a query, drops its rows, and says what that has cost.
+    async fn analyze(
+        &self,
+        query: &Arc<QueryHandle>,
+        planned: &PlannedQuery,
+        verbose: bool,
+    ) -> Result<Vec<Part>, Failure> {
+        let mut workers = self.active_workers();
+        let mut stages = self.cut(&planned.plan, workers.len()).await?;
+        if workers.is_empty() && stages.fragments.iter().any(|fragment| fragment.scans) {
+            query.set_state(QueryState::WaitingForResources);
+            workers = self.first_workers().await?;
+            stages = self.cut(&planned.plan, workers.len()).await?;
+        }
+        query.set_state(QueryState::Starting);
+        let mut session = self.task_session(query);
+        session.operator_metrics = true;
+        let started = Instant::now();
+        let shown = stages.clone();
+        let run =
+            scheduler::run::start(Arc::clone(query), stages, session, workers, self.run.clone())
+                .await?;
+        query.set_state(QueryState::Running);
+        let mut batches = run.batches;
+        let mut rows = 0;
+        while let Some(batch) = batches.next().await {
+            rows += batch?.num_rows() as u64;
+        }
+        let root = shown.root();
+        let local_root = match (root.scans, root.tasks.first()) {
+            (false, Some(plan)) => Some(operator_metrics(plan)),
+            _ => None,
+        };
+        let elapsed = started.elapsed();
+        let costs = Costs { tasks: query.tasks(), local_root, rows, elapsed, verbose };
+        let parts = explain::parts(&shown, &planned.columns);
+        Ok(explain::measured(parts, &costs))
+    }
+
+    /// Answers SHOW STATS.
+    pub(super) async fn show_stats(
+        &self,
+        query: &Arc<QueryHandle>,
+        statement: &Statement,
+    ) -> Result<Output, Failure> {
+        query.set_state(QueryState::Planning);
+        let planned = dialect::plan_query(statement, &self.base, query.context()).await?;
+        let physical = self.whole_plan(&planned).await?;
+        statistics(&planned.columns, &physical)
+    }
+}
+
+fn query_plan(text: String) -> Result<Output, Failure> {
+    let array: ArrayRef = Arc::new(StringArray::from(vec![text]));
+    rows_of(&[("Query Plan", TrinoType::Varchar(None))], vec![array])
+}
+
+fn valid() -> Result<Output, Failure> {
+    let array: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
+    rows_of(&[("Valid", TrinoType::Plain("boolean"))], vec![array])
+}
