@@ -35,6 +35,12 @@ pub trait Connector: Send + Sync + Debug {
         table: &str,
     ) -> Result<Option<Arc<dyn ConnectorTable>>, ConnectorError>;
 
+    /// Returns whether there can be views, or tables with comments: a listing that tells them must
+    /// open every table then.
+    fn has_views(&self) -> bool {
+        false
+    }
+
     /// Returns what may be changed here; by default nothing.
     fn writes(&self) -> &dyn ConnectorWrites {
         &ReadOnly

@@ -164,6 +164,18 @@ impl Runner {
         query: &Arc<QueryHandle>,
         planned: &PlannedQuery,
     ) -> Result<QueryRun, Failure> {
+        let (stages, workers) = self.fragments(query, planned).await?;
+        let session = self.task_session(query);
+        self.start_fragments(query, stages, workers, session).await
+    }
+
+    /// Cuts a planned query for the workers that there are; waits for the first one if it reads
+    /// tables.
+    async fn fragments(
+        &self,
+        query: &Arc<QueryHandle>,
+        planned: &PlannedQuery,
+    ) -> Result<(StagePlan, Vec<NodeInfo>), Failure> {
         let planning = Instant::now();
         let mut workers = self.active_workers();
         let mut stages = self.cut(&planned.plan, workers.len()).await?;
@@ -173,9 +185,17 @@ impl Runner {
             workers = self.first_workers().await?;
             stages = self.cut(&planned.plan, workers.len()).await?;
         }
+        Ok((stages, workers))
+    }
 
+    async fn start_fragments(
+        &self,
+        query: &Arc<QueryHandle>,
+        stages: StagePlan,
+        workers: Vec<NodeInfo>,
+        session: TaskSession,
+    ) -> Result<QueryRun, Failure> {
         query.set_state(QueryState::Starting);
-        let session = self.task_session(query);
         let run =
             scheduler::run::start(Arc::clone(query), stages, session, workers, self.run.clone())
                 .await?;

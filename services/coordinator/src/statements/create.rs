@@ -1,8 +1,8 @@
 //! SHOW CREATE: the statement that would make a schema, a table or a view.
 
-use waterbear_connector::{Column, ConnectorTable};
+use waterbear_connector::{Column, ConnectorTable, ViewDefinition};
 use waterbear_dialect::{CreateKind, QualifiedName, failure_at};
-use waterbear_protocol::{ErrorCode, Failure};
+use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
 
 use super::show::{existing_schema, find_table, schema_name, text_rows};
 use crate::catalogs::Catalogs;
@@ -26,21 +26,43 @@ pub(super) async fn show_create(
         }
         CreateKind::Table => {
             let (full, table) = find_table(name, "Table", catalogs, context).await?;
+            if table.view_definition().is_some() {
+                return Err(another_kind(&full, "view", "table", at));
+            }
             row("Create Table", create_table(&full, table.as_ref()))
         }
         CreateKind::View => {
-            let (full, _) = find_table(name, "View", catalogs, context).await?;
-            let message = format!("Relation '{}' is a table, not a view", full.join("."));
-            Err(failure_at(at, ErrorCode::NOT_SUPPORTED, message))
+            let (full, table) = find_table(name, "View", catalogs, context).await?;
+            match table.view_definition() {
+                Some(view) => row("Create View", create_view(&full, view)),
+                None => Err(another_kind(&full, "table", "view", at)),
+            }
         }
         CreateKind::MaterializedView => {
             let (full, _) = find_table(name, "Materialized view", catalogs, context).await?;
-            let message =
-                format!("Relation '{}' is a table, not a materialized view", full.join("."));
-            Err(failure_at(at, ErrorCode::NOT_SUPPORTED, message))
+            Err(another_kind(&full, "table", "materialized view", at))
         }
         CreateKind::Function => Err(failure_at(at, ErrorCode::NOT_FOUND, "Function not found")),
     }
+}
+
+fn another_kind(
+    name: &[String; 3],
+    found: &str,
+    wanted: &str,
+    at: Option<ErrorLocation>,
+) -> Failure {
+    let message = format!("Relation '{}' is a {found}, not a {wanted}", name.join("."));
+    failure_at(at, ErrorCode::NOT_SUPPORTED, message)
+}
+
+fn create_view([catalog, schema, view]: &[String; 3], definition: &ViewDefinition) -> String {
+    let mut text = format!("CREATE VIEW {}", qualified(&[catalog, schema, view]));
+    if let Some(comment) = &definition.comment {
+        text.push_str(&format!(" COMMENT {}", literal(comment)));
+    }
+    let security = if definition.owner.is_some() { "DEFINER" } else { "INVOKER" };
+    format!("{text} SECURITY {security} AS\n{}", definition.sql)
 }
 
 fn create_table(name: &[String; 3], table: &dyn ConnectorTable) -> String {
@@ -48,7 +70,11 @@ fn create_table(name: &[String; 3], table: &dyn ConnectorTable) -> String {
     let shown = table.columns().iter().filter(|column| !column.hidden);
     let columns: Vec<String> = shown.map(column_definition).collect();
     let name = qualified(&[catalog, schema, table_name]);
-    format!("CREATE TABLE {name} (\n{}\n)", columns.join(",\n"))
+    let mut text = format!("CREATE TABLE {name} (\n{}\n)", columns.join(",\n"));
+    if let Some(comment) = table.comment() {
+        text.push_str(&format!("\nCOMMENT {}", literal(comment)));
+    }
+    text
 }
 
 fn column_definition(column: &Column) -> String {

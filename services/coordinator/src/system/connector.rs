@@ -11,7 +11,7 @@ use waterbear_protocol::membership::NodeInfo;
 
 use super::information_schema::WithInformationSchema;
 use super::listing::Listing;
-use super::rows::{NULL, Row, RowSource, RowsTable, text};
+use super::rows::{Row, RowSource, RowsTable, optional_text, text};
 use super::wanted::Wanted;
 use super::{jdbc, runtime};
 use crate::query::handle::QueryRegistry;
@@ -202,9 +202,10 @@ fn catalogs(catalogs: &[(String, Arc<dyn Connector>)]) -> Vec<Row> {
 }
 
 async fn table_comments(listing: &Listing<'_>) -> Result<Vec<Row>> {
-    let tables = listing.tables().await?;
-    Ok(tables
-        .into_iter()
-        .map(|listed| vec![text(listed.catalog), text(listed.schema), text(listed.table), NULL])
-        .collect())
+    let mut rows = Vec::new();
+    for listed in listing.tables().await? {
+        let comment = optional_text(listed.describe().await.comment);
+        rows.push(vec![text(listed.catalog), text(listed.schema), text(listed.table), comment]);
+    }
+    Ok(rows)
 }

@@ -95,6 +95,10 @@ impl Connector for WithInformationSchema {
         }))
     }
 
+    fn has_views(&self) -> bool {
+        self.inner.has_views()
+    }
+
     fn writes(&self) -> &dyn ConnectorWrites {
         self.inner.writes()
     }
@@ -130,23 +134,38 @@ impl RowSource for Source {
                     .collect())
             }
             Table::Tables => tables(&self.tables(wanted)).await,
-            Table::Views | Table::Empty => Ok(Vec::new()),
+            Table::Views => views(&self.tables(wanted)).await,
+            Table::Empty => Ok(Vec::new()),
             Table::Columns => columns(&self.tables(wanted)).await,
         }
     }
 }
 
 async fn tables(listing: &Listing<'_>) -> Result<Vec<Row>> {
-    let row = |listed: super::listing::Listed| {
-        vec![
+    let mut rows = Vec::new();
+    for listed in listing.tables().await? {
+        let described = listed.describe().await;
+        let kind = if described.view.is_some() { "VIEW" } else { "BASE TABLE" };
+        rows.push(vec![
             text(listed.catalog),
             text(listed.schema),
             text(listed.table),
-            text("BASE TABLE"),
-            NULL,
-        ]
-    };
-    Ok(listing.tables().await?.into_iter().map(row).collect())
+            text(kind),
+            optional_text(described.comment),
+        ]);
+    }
+    Ok(rows)
+}
+
+async fn views(listing: &Listing<'_>) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for listed in listing.tables().await? {
+        if let Some(view) = listed.describe().await.view {
+            let names = [listed.catalog, listed.schema, listed.table];
+            rows.push(names.into_iter().chain([view]).map(text).collect());
+        }
+    }
+    Ok(rows)
 }
 
 async fn columns(listing: &Listing<'_>) -> Result<Vec<Row>> {

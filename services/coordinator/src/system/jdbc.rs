@@ -59,13 +59,15 @@ pub(super) async fn schemas(listing: &Listing<'_>) -> Result<Vec<Row>> {
 }
 
 pub(super) async fn tables(listing: &Listing<'_>) -> Result<Vec<Row>> {
-    let row = |listed: super::listing::Listed| {
+    let mut rows = Vec::new();
+    for listed in listing.tables().await? {
+        let kind = if listed.describe().await.view.is_some() { "VIEW" } else { "TABLE" };
         let mut row =
-            vec![text(listed.catalog), text(listed.schema), text(listed.table), text("TABLE")];
+            vec![text(listed.catalog), text(listed.schema), text(listed.table), text(kind)];
         row.resize(10, NULL);
-        row
-    };
-    Ok(listing.tables().await?.into_iter().map(row).collect())
+        rows.push(row);
+    }
+    Ok(rows)
 }
 
 pub(super) async fn columns(listing: &Listing<'_>) -> Result<Vec<Row>> {

@@ -81,7 +81,27 @@ impl Listing<'_> {
     }
 }
 
+/// What a listing says of a table beyond its name.
+#[derive(Debug, Default)]
+pub(super) struct Described {
+    /// The text of its query, if it is a view.
+    pub view: Option<String>,
+    pub comment: Option<String>,
+}
+
 impl Listed {
+    /// What it is; opened only where it can be anything but a table without a comment.
+    pub async fn describe(&self) -> Described {
+        if !self.connector.has_views() {
+            return Described::default();
+        }
+        let Some(found) = self.open().await else { return Described::default() };
+        Described {
+            view: found.view_definition().map(|view| view.sql.clone()),
+            comment: found.comment().map(str::to_owned),
+        }
+    }
+
     /// The table itself; nothing when it is gone or cannot be read.
     pub async fn open(&self) -> Option<Arc<dyn ConnectorTable>> {
         match self.connector.table(&self.schema, &self.table).await {

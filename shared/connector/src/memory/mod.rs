@@ -55,6 +55,10 @@ impl Connector for MemoryConnector {
         "memory"
     }
 
+    fn has_views(&self) -> bool {
+        true
+    }
+
     async fn schemas(&self) -> Result<Vec<String>, ConnectorError> {
         Ok(self.store.schemas())
     }

@@ -24,6 +24,7 @@ use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
@@ -61,6 +62,9 @@ pub(super) fn output(
     }
     if let Some(join) = join(plan, &children) {
         return join;
+    }
+    if plan.is::<ScalarSubqueryExec>() {
+        return with_subqueries(children);
     }
     if plan.is::<UnionExec>() || plan.is::<InterleaveExec>() {
         return union(children);
@@ -270,6 +274,22 @@ fn union(children: Vec<Facts>) -> Facts {
         all.floats.extend(child.floats);
     }
     all
+}
+
+/// A plan whose expressions read one value of each of the plans behind it.
+fn with_subqueries(children: Vec<Facts>) -> Facts {
+    let mut children = children.into_iter();
+    let mut output = children.next().unwrap_or_default();
+    for subquery in children {
+        if let Some(reason) = subquery.doubt.or(subquery.unmerged) {
+            output.doubt(reason);
+        }
+        // Where the value goes is not followed.
+        if !subquery.floats.is_empty() {
+            output.doubt(FLOAT_COMPARISON);
+        }
+    }
+    output
 }
 
 fn join(plan: &Arc<dyn ExecutionPlan>, children: &[Facts]) -> Option<Facts> {

@@ -58,6 +58,7 @@ async fn queries_that_give_the_same_rows_again_are_exact() {
         "SELECT rank() OVER (PARTITION BY l_suppkey ORDER BY l_shipdate), l_comment FROM lineitem",
         "SELECT row_number() OVER (ORDER BY l_orderkey, l_partkey) FROM (SELECT l_orderkey, l_partkey FROM lineitem) t",
         "SELECT array_agg(l_comment ORDER BY l_comment) FROM lineitem GROUP BY l_suppkey",
+        "SELECT count(*) FROM orders WHERE o_orderkey < (SELECT max(l_orderkey) FROM lineitem)",
         // A float aggregate that is only carried is exact but for its last digits.
         "SELECT l_orderkey, avg(CAST(l_quantity AS double)) FROM lineitem GROUP BY l_orderkey",
         "SELECT l_comment FROM lineitem ORDER BY l_shipdate",
@@ -119,6 +120,12 @@ async fn each_rule_finds_what_it_is_for() {
         (format!("SELECT a, count(*) FROM {FLOATS} GROUP BY a"), "a float aggregate decides"),
         (
             format!("SELECT k FROM {FLOATS} JOIN orders ON o_orderkey > a"),
+            "a float aggregate decides a comparison",
+        ),
+        (
+            "SELECT o_orderkey FROM orders \
+             WHERE o_totalprice < (SELECT avg(CAST(l_quantity AS double)) FROM lineitem)"
+                .to_owned(),
             "a float aggregate decides a comparison",
         ),
         (

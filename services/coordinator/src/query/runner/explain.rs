@@ -6,7 +6,7 @@ use std::time::Instant;
 use arrow::array::{ArrayRef, BooleanArray, StringArray};
 use datafusion::physical_plan::ExecutionPlan;
 use futures::StreamExt;
-use waterbear_dialect::{self as dialect, Explain, ExplainKind, PlannedQuery, Statement};
+use waterbear_dialect::{Explain, ExplainKind, PlannedQuery, Statement};
 use waterbear_engine::{failure_of, operator_metrics};
 use waterbear_protocol::{ErrorCode, Failure};
 use waterbear_types::TrinoType;
@@ -14,9 +14,7 @@ use waterbear_types::TrinoType;
 use super::Runner;
 use crate::explain::{self, Costs, Part};
 use crate::planner::StagePlan;
-use crate::query::handle::QueryState;
 use crate::query::{Output, QueryHandle};
-use crate::scheduler;
 use crate::statements::{rows_of, statistics};
 
 impl Runner {
@@ -26,12 +24,11 @@ impl Runner {
         query: &Arc<QueryHandle>,
         explain: &Explain,
     ) -> Result<Output, Failure> {
-        query.set_state(QueryState::Planning);
         if !matches!(*explain.statement, Statement::Query(_)) {
-            return self.explain_other(explain);
+            return explain_other(explain);
         }
         let context = query.context();
-        let planned = dialect::plan_query(&explain.statement, &self.base, context).await?;
+        let planned = self.plan_statement(query, &explain.statement).await?;
         match explain.kind {
             ExplainKind::Validate => valid(),
             ExplainKind::Logical => {
@@ -55,17 +52,6 @@ impl Runner {
         }
     }
 
-    /// EXPLAIN of what is no query.
-    fn explain_other(&self, explain: &Explain) -> Result<Output, Failure> {
-        match (explain.kind, explain.statement.as_ref()) {
-            (ExplainKind::Validate, Statement::Metadata(_) | Statement::ShowStats(_)) => valid(),
-            _ => {
-                let message = "EXPLAIN of a statement that is no query is not supported";
-                Err(Failure::new(ErrorCode::NOT_SUPPORTED, message))
-            }
-        }
-    }
-
     /// The fragments as they would be with the workers that there are; none is waited for.
     async fn stages(&self, planned: &PlannedQuery) -> Result<StagePlan, Failure> {
         self.cut(&planned.plan, self.active_workers().len().max(1)).await
@@ -84,22 +70,12 @@ impl Runner {
         planned: &PlannedQuery,
         verbose: bool,
     ) -> Result<Vec<Part>, Failure> {
-        let mut workers = self.active_workers();
-        let mut stages = self.cut(&planned.plan, workers.len()).await?;
-        if workers.is_empty() && stages.fragments.iter().any(|fragment| fragment.scans) {
-            query.set_state(QueryState::WaitingForResources);
-            workers = self.first_workers().await?;
-            stages = self.cut(&planned.plan, workers.len()).await?;
-        }
-        query.set_state(QueryState::Starting);
+        let (stages, workers) = self.fragments(query, planned).await?;
         let mut session = self.task_session(query);
         session.operator_metrics = true;
         let started = Instant::now();
         let shown = stages.clone();
-        let run =
-            scheduler::run::start(Arc::clone(query), stages, session, workers, self.run.clone())
-                .await?;
-        query.set_state(QueryState::Running);
+        let run = self.start_fragments(query, stages, workers, session).await?;
         let mut batches = run.batches;
         let mut rows = 0;
         while let Some(batch) = batches.next().await {
@@ -122,10 +98,20 @@ impl Runner {
         query: &Arc<QueryHandle>,
         statement: &Statement,
     ) -> Result<Output, Failure> {
-        query.set_state(QueryState::Planning);
-        let planned = dialect::plan_query(statement, &self.base, query.context()).await?;
+        let planned = self.plan_statement(query, statement).await?;
         let physical = self.whole_plan(&planned).await?;
         statistics(&planned.columns, &physical)
+    }
+}
+
+/// EXPLAIN of what is no query.
+fn explain_other(explain: &Explain) -> Result<Output, Failure> {
+    match (explain.kind, explain.statement.as_ref()) {
+        (ExplainKind::Validate, Statement::Metadata(_) | Statement::ShowStats(_)) => valid(),
+        _ => {
+            let message = "EXPLAIN of a statement that is no query is not supported";
+            Err(Failure::new(ErrorCode::NOT_SUPPORTED, message))
+        }
     }
 }
 
