@@ -30,7 +30,7 @@ use waterbear_protocol::Failure;
 use crate::ClientContext;
 use crate::check::{Checked, unsupported};
 use crate::lexer::Lexed;
-use crate::plan::full_name;
+use crate::plan::{WithNames, full_name};
 
 /// A table whose hidden columns are out of sight.
 #[derive(Debug)]
@@ -144,7 +144,7 @@ impl Named {
     /// # Errors
     /// NOT_SUPPORTED where `*` cannot be written out.
     pub fn leave_out(&self, query: &mut Query, context: &ClientContext) -> Checked {
-        let mut stars = Stars { named: self, context, with: Vec::new() };
+        let mut stars = Stars { named: self, context, with: WithNames::default() };
         match query.visit(&mut stars) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(failure) => Err(failure),
@@ -155,21 +155,19 @@ impl Named {
 struct Stars<'a> {
     named: &'a Named,
     context: &'a ClientContext,
-    /// For each query around this place: the names that its WITH gives.
-    with: Vec<HashSet<String>>,
+    with: WithNames,
 }
 
 impl VisitorMut for Stars<'_> {
     type Break = Failure;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Failure> {
-        let tables = query.with.iter().flat_map(|with| &with.cte_tables);
-        self.with.push(tables.map(|cte| cte.alias.name.value.to_lowercase()).collect());
+        self.with.enter(query);
         ControlFlow::Continue(())
     }
 
     fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Failure> {
-        self.with.pop();
+        self.with.leave();
         ControlFlow::Continue(())
     }
 
@@ -287,7 +285,7 @@ impl Stars<'_> {
     fn hidden_of(&self, name: &ObjectName) -> Vec<String> {
         let idents = name.0.iter().filter_map(|part| part.as_ident());
         let parts: Vec<String> = idents.map(|ident| ident.value.to_lowercase()).collect();
-        if parts.len() == 1 && self.with.iter().any(|names| names.contains(&parts[0])) {
+        if parts.len() == 1 && self.with.gives(&parts[0]) {
             return Vec::new();
         }
         let full = full_name(&parts, self.context).ok();

@@ -216,7 +216,9 @@ fn second_is_stats(lexed: &Lexed) -> bool {
 
 fn parse_show_stats(lexed: Lexed) -> Result<ParsedQuery, Failure> {
     let mut cursor = Cursor::new(&lexed);
-    let (_, _) = (cursor.take("SHOW"), cursor.take("STATS"));
+    for word in ["SHOW", "STATS"] {
+        cursor.take(word);
+    }
     if !cursor.take("FOR") {
         return Err(cursor.mismatched("'FOR'"));
     }

@@ -1,6 +1,6 @@
 //! From a parsed query to a logical plan.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -177,11 +177,53 @@ fn in_session(state: &SessionState, context: &ClientContext) -> SessionState {
     state
 }
 
+/// The names that the WITHs around a place give to it, as a tree is walked: the query behind a
+/// name sees the names before its own, and its own only under RECURSIVE.
+#[derive(Default)]
+pub(super) struct WithNames(Vec<OneWith>);
+
+#[derive(Default)]
+struct OneWith {
+    given: HashSet<String>,
+    /// Those whose queries come next, in order.
+    coming: VecDeque<String>,
+}
+
+impl WithNames {
+    /// Before anything of a query is visited.
+    pub fn enter(&mut self, query: &Query) {
+        let mut own = OneWith::default();
+        if let Some(with) = &query.with {
+            let names = with.cte_tables.iter().map(|cte| cte.alias.name.value.to_lowercase());
+            match with.recursive {
+                true => own.given = names.collect(),
+                false => own.coming = names.collect(),
+            }
+        }
+        self.0.push(own);
+    }
+
+    /// After everything of a query has been visited.
+    pub fn leave(&mut self) {
+        self.0.pop();
+        // The queries of WITH come before all others of their query.
+        if let Some(around) = self.0.last_mut()
+            && let Some(name) = around.coming.pop_front()
+        {
+            around.given.insert(name);
+        }
+    }
+
+    /// True when the name is one of theirs.
+    pub fn gives(&self, name: &str) -> bool {
+        self.0.iter().any(|with| with.given.contains(name))
+    }
+}
+
 /// The tables and functions that a query uses.
 #[derive(Default)]
 struct Uses {
-    /// For each query around this place: the names that its WITH gives.
-    with: Vec<HashSet<String>>,
+    with: WithNames,
     tables: Vec<TableUse>,
     functions: Vec<FunctionUse>,
 }
@@ -198,20 +240,19 @@ impl Visitor for Uses {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        let tables = query.with.iter().flat_map(|with| &with.cte_tables);
-        self.with.push(tables.map(|cte| cte.alias.name.value.to_lowercase()).collect());
+        self.with.enter(query);
         ControlFlow::Continue(())
     }
 
     fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-        self.with.pop();
+        self.with.leave();
         ControlFlow::Continue(())
     }
 
     fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
         let idents = name.0.iter().filter_map(|part| part.as_ident());
         let parts: Vec<String> = idents.map(|ident| ident.value.to_lowercase()).collect();
-        let is_with = parts.len() == 1 && self.with.iter().any(|names| names.contains(&parts[0]));
+        let is_with = parts.len() == 1 && self.with.gives(&parts[0]);
         if !is_with {
             self.tables.push(TableUse { parts, location: place(name.span().start) });
         }
