@@ -12,7 +12,7 @@
 //! - [`tpch`]: TPC-H tables, generated row by row, never stored
 //! - [`write`]: what a connector may change, and the contract for writing rows
 //! - [`memory`]: tables that live in the coordinator's memory
-//! - [`files`]: Parquet files in a folder of this machine
+//! - [`files`]: Parquet, CSV and JSON files in a folder of this machine
 
 pub mod connector;
 mod create;

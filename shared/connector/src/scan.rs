@@ -1,16 +1,24 @@
 //! Our own scan nodes on the wire, and their division among tasks.
 //!
-//! Parquet files need none of this: DataFusion's own node is known to its codec.
+//! Scans of files and of rows in memory are DataFusion's own nodes, which its codec knows; what is
+//! ours is the division of files that can only be read from their start.
 
 use std::sync::Arc;
 
 use datafusion::{
+    datasource::{
+        physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder},
+        source::DataSourceExec,
+    },
     error::DataFusionError,
     physical_plan::{ExecutionPlan, statistics::StatisticsArgs, statistics::StatisticsContext},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::tpch::{Scan, TpchScanExec};
+
+/// The least that a row counts in an estimate of a scan's size, in bytes.
+const ROW_BYTES: u64 = 64;
 
 /// The longest message that [`decode`] looks at, in bytes: 4096 partitions take less.
 const MAX_ENCODED: usize = 256 << 10;
@@ -46,6 +54,9 @@ pub fn decode(bytes: &[u8]) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
 ///
 /// The division depends on the arguments alone.
 pub fn split(plan: &Arc<dyn ExecutionPlan>, tasks: usize) -> Option<Vec<Arc<dyn ExecutionPlan>>> {
+    if let Some(config) = whole_files(plan) {
+        return Some(split_files(config, tasks));
+    }
     let node = |scan| Some(Arc::new(TpchScanExec::try_new(scan).ok()?) as Arc<dyn ExecutionPlan>);
     tpch(plan)?.scan().split(tasks).into_iter().map(node).collect()
 }
@@ -55,7 +66,34 @@ pub fn estimated_bytes(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
     tpch(plan)?;
     let statistics =
         StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new()).ok()?;
-    statistics.total_byte_size.get_value().map(|bytes| *bytes as u64)
+    let bytes = statistics.total_byte_size.get_value().map(|bytes| *bytes as u64)?;
+    // Rows without columns have no bytes, but are work all the same.
+    let rows = statistics.num_rows.get_value().map_or(0, |rows| *rows as u64);
+    Some(bytes.max(rows.saturating_mul(ROW_BYTES)))
+}
+
+/// The scan of files that cannot be divided inside, if this is one.
+fn whole_files(plan: &Arc<dyn ExecutionPlan>) -> Option<&FileScanConfig> {
+    let config =
+        plan.downcast_ref::<DataSourceExec>()?.data_source().downcast_ref::<FileScanConfig>()?;
+    let divides = config.file_source.supports_repartitioning()
+        && !config.file_compression_type.is_compressed();
+    (!divides).then_some(config)
+}
+
+/// Deals whole files out to `tasks` scans with as many partitions each.
+fn split_files(config: &FileScanConfig, tasks: usize) -> Vec<Arc<dyn ExecutionPlan>> {
+    let partitions = config.file_groups.len().max(1);
+    let mut groups = vec![vec![FileGroup::default(); partitions]; tasks];
+    let files = config.file_groups.iter().flat_map(|group| group.iter());
+    for (index, file) in files.enumerate() {
+        groups[index % tasks][index / tasks % partitions].push(file.clone());
+    }
+    let scan = |groups| {
+        let config = FileScanConfigBuilder::from(config.clone()).with_file_groups(groups);
+        DataSourceExec::from_data_source(config.build()) as Arc<dyn ExecutionPlan>
+    };
+    groups.into_iter().map(scan).collect()
 }
 
 fn tpch(plan: &Arc<dyn ExecutionPlan>) -> Option<&TpchScanExec> {

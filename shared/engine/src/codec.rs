@@ -23,7 +23,7 @@ use datafusion_proto::physical_plan::{
 };
 use datafusion_proto::protobuf;
 use prost::Message;
-use waterbear_connector::scan;
+use waterbear_connector::{files, scan};
 
 use crate::exchange_source::ExchangeSourceExec;
 
@@ -54,7 +54,9 @@ pub fn encode_plan(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<u8>> {
 /// For bytes that are not a plan of this build.
 pub fn decode_plan(bytes: &[u8], context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
     let converter = DeduplicatingProtoConverter {};
-    physical_plan_from_bytes_with_proto_converter(bytes, context, &PlanCodec::default(), &converter)
+    let codec = PlanCodec::default();
+    let plan = physical_plan_from_bytes_with_proto_converter(bytes, context, &codec, &converter)?;
+    files::guarded(plan, &context.runtime_env())
 }
 
 /// An operator that DataFusion's protobuf does not have. What is below it travels beside it.

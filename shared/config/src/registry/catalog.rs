@@ -47,7 +47,7 @@ pub const CONNECTORS: &[Connector] = &[
         ],
     },
     Connector {
-        name: "files", about: "Parquet files below a folder: `<schema>/<table>/*`", required: &["files.location"],
+        name: "files", about: "Parquet, CSV and JSON files below a folder: `<schema>/<table>/**`", required: &["files.location"],
         properties: &[
             honoured("files.location", Kind::Location, "", QUERYING,
                 "The folder, the same on all nodes; required"),

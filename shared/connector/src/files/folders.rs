@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::format::Kind;
 use crate::connector::ConnectorError;
 
 fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> ConnectorError {
@@ -28,9 +29,9 @@ pub(super) fn list(folder: &Path) -> Result<Vec<(String, PathBuf)>, ConnectorErr
     Ok(found)
 }
 
-/// Returns the Parquet files in a folder and the folders in it, in order of their paths. Links to
+/// Returns the files with rows in a folder and the folders in it, in order of their paths. Links to
 /// folders are not followed, as they may lead round in a circle.
-pub(super) fn parquet_files(folder: &Path) -> Result<Vec<PathBuf>, ConnectorError> {
+pub(super) fn data_files(folder: &Path) -> Result<Vec<PathBuf>, ConnectorError> {
     let mut files = Vec::new();
     let mut waiting = vec![folder.to_owned()];
     while let Some(folder) = waiting.pop() {
@@ -41,7 +42,7 @@ pub(super) fn parquet_files(folder: &Path) -> Result<Vec<PathBuf>, ConnectorErro
             let kind = entry.file_type().map_err(unreadable(&path))?;
             if kind.is_dir() {
                 waiting.push(path);
-            } else if name.ends_with(".parquet") && path.is_file() {
+            } else if Kind::of(Path::new(name)).is_some() && path.is_file() {
                 files.push(path);
             }
         }

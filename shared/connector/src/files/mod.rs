@@ -1,14 +1,19 @@
-//! Parquet files in a folder of this machine: `<files.location>/<schema>/<table>/**/*.parquet`.
+//! Parquet, CSV and JSON files in a folder of this machine: `<files.location>/<schema>/<table>/**`.
 //!
 //! Names in SQL are only ever compared with names that a folder lists, so no name leads out of
 //! the location. Hidden files and folders (`.` or `_` first) are skipped.
 
 mod folders;
+mod format;
+mod guard;
 mod location;
+mod provider;
 mod table;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
+
+pub use guard::guarded;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -26,7 +31,7 @@ const LOCATION: &str = "files.location";
 #[derive(Debug)]
 pub struct FilesConnector {
     location: PathBuf,
-    /// Only its cache of Parquet footers is used.
+    /// Reads footers and samples when a table is opened.
     state: Arc<SessionState>,
 }
 

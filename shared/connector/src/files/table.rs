@@ -1,34 +1,29 @@
-//! One table: the Parquet files of a folder, all with the same columns.
+//! One table: the files of a folder, all of one kind and with the same columns.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Schema, SchemaRef};
-use datafusion::{
-    catalog::TableProvider,
-    common::Column as ColumnRef,
-    datasource::{
-        ViewTable,
-        file_format::{FileFormat, parquet::ParquetFormat},
-        listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl},
-        provider_as_source,
-    },
-    error::DataFusionError,
-    execution::context::SessionState,
-    logical_expr::{Expr, LogicalPlanBuilder},
-    object_store::ObjectStoreExt,
-};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::catalog::TableProvider;
+use datafusion::common::{ScalarValue, Statistics};
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SessionState;
+use datafusion::object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use futures::{StreamExt, TryStreamExt, stream};
 use waterbear_types::TrinoType;
 
+use super::format::Kind;
+use super::provider::{FilesProvider, Made};
 use super::{folders, location};
 use crate::connector::{Column, ConnectorError, ConnectorTable};
 
-/// Footers that are read at the same time.
-const CONCURRENT_FOOTERS: usize = 16;
+/// Files that are opened at the same time.
+const CONCURRENT_OPENS: usize = 16;
+
+/// The type of `$file_modified_time`.
+const MODIFIED: TimeUnit = TimeUnit::Millisecond;
 
 #[derive(Debug)]
 pub(super) struct FilesTable {
@@ -46,121 +41,147 @@ impl ConnectorTable for FilesTable {
     }
 }
 
+/// A file as it was when the table was opened.
+struct Opened {
+    path: PathBuf,
+    object: ObjectMeta,
+}
+
 impl FilesTable {
-    /// Reads the footers of all files in `folder`. The table is these files: one that is added
-    /// later is seen by the next query.
+    /// Looks into all files in `folder`. The table is these files, as they are now: one that is
+    /// added later is seen by the next query, one that changes fails this one.
     pub(super) async fn open(
         folder: PathBuf,
         state: Arc<SessionState>,
     ) -> Result<Self, ConnectorError> {
         let listed = folder.clone();
-        let files = folders::blocking(move || folders::parquet_files(&listed)).await?;
-        let schemas: Vec<SchemaRef> = stream::iter(files.clone())
-            .map(|file| {
-                let state = Arc::clone(&state);
-                async move { footer(&file, &state).await.map_err(|e| malformed(&file, e)) }
+        let files = folders::blocking(move || folders::data_files(&listed)).await?;
+        let Some(first) = files.first().cloned() else {
+            let wanted = "the table's folder holds no .parquet, .csv or .json file";
+            return Err(malformed(&folder, wanted));
+        };
+        let url = location::url_of(&first)?;
+        let store = state.runtime_env().object_store(&url)?;
+        let Some(kind) = Kind::of(&first) else {
+            return Err(malformed(&first, "no kind of file that is known"));
+        };
+        if let Some(other) = files.iter().find(|file| Kind::of(file) != Some(kind)) {
+            let reason = format!("unlike {}, it is of another kind", first.display());
+            return Err(malformed(other, reason));
+        }
+        if kind.is_compressed() {
+            return Err(malformed(&first, "compressed files are not supported yet"));
+        }
+        let format = kind.format();
+        let opened: Vec<(Opened, SchemaRef)> = stream::iter(files)
+            .map(|path| {
+                let (store, state, format) = (Arc::clone(&store), &state, &format);
+                async move {
+                    let opened = schema_of(&path, &store, state, format.as_ref()).await;
+                    opened
+                        .map(|(object, schema)| (Opened { path: path.clone(), object }, schema))
+                        .map_err(|error| malformed(&path, error))
+                }
             })
-            .buffered(CONCURRENT_FOOTERS)
+            .buffered(CONCURRENT_OPENS)
             .try_collect()
             .await?;
-        let mut read = files.iter().zip(&schemas);
-        let Some((first, schema)) = read.next() else {
-            return Err(malformed(&folder, "the table's folder holds no .parquet file"));
-        };
-        for (file, other) in read {
-            if let Some(difference) = difference(schema, other) {
-                let reason = format!("unlike {}, {difference}", first.display());
-                return Err(malformed(file, reason));
-            }
-        }
-        let columns = columns(schema).map_err(|reason| malformed(first, reason))?;
-        let urls = files.iter().map(|file| location::url_of(file)).collect::<Result<_, _>>()?;
-        let provider = provider(urls, schema, &columns)?;
-        Ok(Self { columns, provider })
+        let (opened, schemas): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
+        let schema = kind.merge(&schemas).map_err(|(index, reason)| {
+            malformed(&opened[index].path, format!("unlike {}, {reason}", first.display()))
+        })?;
+        let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let (columns, made) = columns(&schema).map_err(|reason| malformed(&first, reason))?;
+        let files = stream::iter(opened)
+            .map(|opened| {
+                let (store, state, format) = (Arc::clone(&store), &state, &format);
+                let schema = Arc::clone(&schema);
+                async move {
+                    let statistics = format
+                        .infer_stats(state.as_ref(), &store, schema, &opened.object)
+                        .await
+                        .map_err(|error| malformed(&opened.path, error))?;
+                    Ok::<_, ConnectorError>(file(&opened, statistics))
+                }
+            })
+            .buffered(CONCURRENT_OPENS)
+            .try_collect()
+            .await?;
+        let provider =
+            FilesProvider::new(url.object_store(), format, schema, files, made, &columns);
+        Ok(Self { columns, provider: Arc::new(provider) })
     }
+}
+
+/// A file with the values of the hidden columns, in their order.
+fn file(opened: &Opened, statistics: Statistics) -> PartitionedFile {
+    let Opened { path, object } = opened;
+    let modified = object.last_modified.timestamp_millis();
+    let mut file = PartitionedFile::from(object.clone());
+    file.partition_values = vec![
+        ScalarValue::Utf8(Some(format!("file://{}", path.display()))),
+        ScalarValue::Int64(i64::try_from(object.size).ok()),
+        ScalarValue::TimestampMillisecond(Some(modified), Some(Arc::from("UTC"))),
+    ];
+    file.with_statistics(Arc::new(statistics))
+}
+
+/// The columns that each file has besides its own.
+pub(super) fn hidden_fields() -> [Field; 3] {
+    let modified = DataType::Timestamp(MODIFIED, Some(Arc::from("UTC")));
+    [
+        Field::new("$path", DataType::Utf8, false),
+        Field::new("$file_size", DataType::Int64, false),
+        Field::new("$file_modified_time", modified, false),
+    ]
 }
 
 fn malformed(path: &Path, reason: impl ToString) -> ConnectorError {
     ConnectorError::Malformed { path: path.to_owned(), reason: reason.to_string() }
 }
 
-async fn footer(file: &Path, state: &SessionState) -> Result<SchemaRef, DataFusionError> {
+async fn schema_of(
+    file: &Path,
+    store: &Arc<dyn ObjectStore>,
+    state: &SessionState,
+    format: &dyn FileFormat,
+) -> Result<(ObjectMeta, SchemaRef), DataFusionError> {
     let url = location::url_of(file)?;
-    let store = state.runtime_env().object_store(&url)?;
     let object = store.head(url.prefix()).await?;
-    ParquetFormat::default().infer_schema(state, &store, &[object]).await
+    let schema = format.infer_schema(state, store, std::slice::from_ref(&object)).await?;
+    Ok((object, schema))
 }
 
-/// Says how the columns of two files differ in name or type, if they do; their order is free.
-fn difference(first: &Schema, other: &Schema) -> Option<String> {
-    let types = |schema: &Schema| -> BTreeMap<String, arrow::datatypes::DataType> {
-        let pair =
-            |field: &arrow::datatypes::FieldRef| (field.name().clone(), field.data_type().clone());
-        schema.fields().iter().map(pair).collect()
-    };
-    let (first, other) = (types(first), types(other));
-    for (name, expected) in &first {
-        match other.get(name) {
-            None => return Some(format!("it has no column {name}")),
-            Some(actual) if actual != expected => {
-                return Some(format!("column {name} is {actual}, not {expected}"));
-            }
-            Some(_) => {}
-        }
-    }
-    other.keys().find(|name| !first.contains_key(*name)).map(|name| format!("it has {name}"))
-}
-
-/// Describes the columns, with names in lower case; any may be NULL in some file.
-fn columns(schema: &Schema) -> Result<Vec<Column>, String> {
-    let mut columns: Vec<Column> = Vec::with_capacity(schema.fields().len());
-    for field in schema.fields() {
+/// Describes the columns, with names in lower case, and says how each is made of the file's: any
+/// may be NULL in some file. The hidden columns come last.
+fn columns(schema: &Schema) -> Result<(Vec<Column>, Vec<Made>), String> {
+    let mut columns: Vec<Column> = Vec::with_capacity(schema.fields().len() + 3);
+    let mut made = Vec::with_capacity(schema.fields().len() + 3);
+    let hidden = hidden_fields();
+    let own = schema.fields().iter().map(|field| (field.as_ref(), false));
+    for (field, hidden) in own.chain(hidden.iter().map(|field| (field, true))) {
         let name = field.name().to_lowercase();
         if columns.iter().any(|column| column.name == name) {
             return Err(format!("two columns are named {name} but for case"));
         }
-        let data_type = field.data_type().clone();
-        let trino_type = TrinoType::of_field(field)
+        let data_type = match field.data_type() {
+            // Trino reads these as the decimal that has all of their values.
+            DataType::UInt64 => DataType::Decimal128(20, 0),
+            other => other.clone(),
+        };
+        let shown = field.clone().with_data_type(data_type.clone());
+        let trino_type = TrinoType::of_field(&shown)
             .ok()
             .filter(|_| !matches!(data_type, DataType::Duration(_)))
             .ok_or_else(|| format!("column {name} has type {data_type}, which SQL lacks"))?
             .listing();
-        columns.push(Column {
-            name,
-            data_type,
-            trino_type,
-            nullable: true,
-            comment: None,
-            hidden: false,
+        made.push(Made {
+            renamed: (name != *field.name()).then(|| name.clone()),
+            cast: (data_type != *field.data_type()).then(|| data_type.clone()),
         });
+        let nullable = field.is_nullable();
+        columns.push(Column { name, data_type, trino_type, nullable, comment: None, hidden });
     }
-    Ok(columns)
-}
-
-fn provider(
-    urls: Vec<ListingTableUrl>,
-    schema: &SchemaRef,
-    columns: &[Column],
-) -> Result<Arc<dyn TableProvider>, DataFusionError> {
-    let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
-    let schema = Schema::new(fields.collect::<Vec<_>>());
-    let options = ListingOptions::new(Arc::new(ParquetFormat::default()));
-    let config = ListingTableConfig::new_with_multi_paths(urls)
-        .with_listing_options(options)
-        .with_schema(Arc::new(schema.clone()));
-    let files = Arc::new(ListingTable::try_new(config)?);
-    let renamed: Vec<Expr> = schema
-        .fields()
-        .iter()
-        .zip(columns)
-        .map(|(field, column)| Expr::Column(ColumnRef::from_name(field.name())).alias(&column.name))
-        .collect();
-    if schema.fields().iter().zip(columns).all(|(field, column)| *field.name() == column.name) {
-        return Ok(files);
-    }
-    // A view is planned as if its text stood in the query, so pruning works through it.
-    let plan = LogicalPlanBuilder::scan("files", provider_as_source(files), None)?
-        .project(renamed)?
-        .build()?;
-    Ok(Arc::new(ViewTable::new(plan, None)))
+    Ok((columns, made))
 }

@@ -72,7 +72,16 @@ async fn tables_are_folders_of_parquet_files() {
         .iter()
         .map(|c| (c.name.as_str(), c.trino_type.as_str(), c.nullable))
         .collect();
-    assert_eq!(described, [("id", "bigint", true), ("name", "varchar", true)]);
+    assert_eq!(described[..2], [("id", "bigint", true), ("name", "varchar", true)]);
+    assert_eq!(
+        described[2..],
+        [
+            ("$path", "varchar", false),
+            ("$file_size", "bigint", false),
+            ("$file_modified_time", "timestamp(3) with time zone", false)
+        ]
+    );
+    assert!(table.columns()[2..].iter().all(|column| column.hidden));
     let answer = query(table.as_ref(), "select id, name from t where id > 1 order by id").await;
     assert!(answer.contains("| 3  | name 3 |") && !answer.contains("name 1"), "{answer}");
     let answer = query(table.as_ref(), "select count(*) as n from t").await;
@@ -150,7 +159,7 @@ async fn files_that_do_not_fit_are_named() {
     write(&root.join("order/a.parquet"), people(&[1]));
     write(&root.join("order/b.parquet"), people(&[2]).into_iter().rev().collect());
     let table = connector.table("hr", "order").await.unwrap().unwrap();
-    let answer = query(table.as_ref(), "select * from t order by id").await;
+    let answer = query(table.as_ref(), "select id, name from t order by id").await;
     assert!(answer.contains("| 2  | name 2 |"), "{answer}");
 
     write(&root.join("case/a.parquet"), vec![("a", Arc::clone(&ids)), ("A", ids)]);
@@ -170,7 +179,7 @@ async fn files_that_do_not_fit_are_named() {
     assert!(
         error(&connector, "empty")
             .await
-            .ends_with("hr/empty: the table's folder holds no .parquet file")
+            .ends_with("hr/empty: the table's folder holds no .parquet, .csv or .json file")
     );
 
     fs::create_dir_all(root.join("Twice")).unwrap();
@@ -214,4 +223,167 @@ async fn a_location_must_be_a_readable_folder() {
     drop(folder);
     let error = connector.schemas().await.unwrap_err();
     assert!(matches!(&error, ConnectorError::Unreadable { path: p, .. } if *p == path), "{error}");
+}
+
+fn text(file: &Path, content: &str) {
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, content).unwrap();
+}
+
+async fn open(connector: &Arc<dyn Connector>, table: &str) -> Arc<dyn ConnectorTable> {
+    connector.table("hr", table).await.unwrap().unwrap()
+}
+
+fn types(table: &dyn ConnectorTable) -> Vec<String> {
+    let shown = table.columns().iter().filter(|column| !column.hidden);
+    shown.map(|column| format!("{} {}", column.name, column.trino_type)).collect()
+}
+
+#[tokio::test]
+async fn csv_files_have_their_columns_from_header_and_sample() {
+    let (folder, connector) = lake();
+    let root = folder.path().join("hr/t");
+    text(
+        &root.join("a.csv"),
+        "Id,ok,day,n,s,at\n1,true,2026-01-02,1,\"a,\nb\",2026-01-02T03:04:05+02:00\n",
+    );
+    text(&root.join("b/b.csv"), "Id,ok,day,n,s,at\n2,,2026-01-03,1.5,,x\n");
+    let table = open(&connector, "t").await;
+    assert_eq!(
+        types(table.as_ref()),
+        ["id bigint", "ok boolean", "day date", "n double", "s varchar", "at varchar"]
+    );
+    let sql = "select id, ok, day, n, s, at from t order by id";
+    let answer = query(table.as_ref(), sql).await;
+    assert!(answer.contains("| 1  | true | 2026-01-02 | 1.0 | a,"), "{answer}");
+    assert!(answer.contains("2026-01-02T03:04:05+02:00"), "{answer}");
+    assert!(answer.contains("| 2  |      | 2026-01-03 | 1.5 |"), "{answer}");
+
+    text(&root.join("c.csv"), "ok,Id,day,n,s,at\n");
+    let message = error(&connector, "t").await;
+    assert!(message.ends_with("a.csv, column 1 of its header is ok, not Id"), "{message}");
+    text(&folder.path().join("hr/mixed/a.csv"), "a\n1\n");
+    text(&folder.path().join("hr/mixed/b.json"), "{}");
+    assert!(error(&connector, "mixed").await.ends_with("it is of another kind"));
+    text(&folder.path().join("hr/packed/a.csv.gz"), "");
+    assert!(error(&connector, "packed").await.contains("compressed files are not supported"));
+}
+
+#[tokio::test]
+async fn json_files_may_differ_in_their_columns() {
+    let (folder, connector) = lake();
+    let root = folder.path().join("hr/t");
+    text(&root.join("a.jsonl"), "{\"a\": 1, \"B\": [1, 2]}\n{\"a\": 2.5}\n");
+    text(&root.join("b.ndjson"), "{\"c\": \"x\", \"a\": 7}\n");
+    let table = open(&connector, "t").await;
+    // The names of one file are sorted as they are written, capitals first.
+    assert_eq!(types(table.as_ref()), ["b array(bigint)", "a double", "c varchar"]);
+    let answer = query(table.as_ref(), "select a, b, c from t order by a").await;
+    assert!(
+        answer.contains("| 1.0 | [1, 2] |   |") && answer.contains("| 7.0 |        | x |"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn hidden_columns_say_which_file_a_row_is_from() {
+    let (folder, connector) = lake();
+    let root = folder.path().join("hr/t");
+    write(&root.join("a.parquet"), people(&[1]));
+    write(&root.join("b.parquet"), people(&[2]));
+    let table = open(&connector, "t").await;
+    let size = fs::metadata(root.join("b.parquet")).unwrap().len();
+    let sql = "select \"$path\" as p, \"$file_size\" as s, \"$file_modified_time\" > timestamp \
+               '2020-01-01' as new from t where id = 2";
+    let answer = query(table.as_ref(), sql).await;
+    let path = root.join("b.parquet");
+    assert!(answer.contains(&format!("file://{} | {size}", path.display())), "{answer}");
+    assert!(answer.contains("true"), "{answer}");
+}
+
+#[tokio::test]
+async fn unsigned_columns_are_decimals() {
+    let (folder, connector) = lake();
+    let large: ArrayRef = Arc::new(arrow::array::UInt64Array::from(vec![u64::MAX, 1]));
+    write(&folder.path().join("hr/t/a.parquet"), vec![("u", large)]);
+    let table = open(&connector, "t").await;
+    assert_eq!(types(table.as_ref()), ["u decimal(20,0)"]);
+    let answer = query(table.as_ref(), "select u from t where u > 1").await;
+    assert!(answer.contains("18446744073709551615"), "{answer}");
+}
+
+#[tokio::test]
+async fn files_that_change_under_a_query_fail_it_by_name() {
+    for name in ["a.parquet", "a.json", "a.csv"] {
+        let (folder, connector) = lake();
+        let file = folder.path().join("hr/t").join(name);
+        let put = |ids: &[i64]| match name {
+            "a.parquet" => write(&file, people(ids)),
+            "a.json" => {
+                text(&file, &ids.iter().map(|id| format!("{{\"id\": {id}}}\n")).collect::<String>())
+            }
+            _ => text(&file, &format!("id\n{}\n", ids[0])),
+        };
+        put(&[1, 2]);
+        let table = open(&connector, "t").await;
+        let context = SessionContext::new();
+        let run = || async {
+            let plan = table.provider().scan(&context.state(), None, &[], None).await.unwrap();
+            let plan = super::guarded(plan, &context.runtime_env()).unwrap();
+            datafusion::physical_plan::collect(plan, context.task_ctx()).await
+        };
+        run().await.unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        put(&[3, 4]);
+        let message = run().await.unwrap_err().to_string();
+        assert!(
+            message.contains(&format!("hr/t/{name} changed while a query read it")),
+            "{message}"
+        );
+        fs::remove_file(&file).unwrap();
+        let message = run().await.unwrap_err().to_string();
+        assert!(message.contains(&format!("hr/t/{name} vanished while")), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn rows_that_do_not_fit_name_their_file() {
+    let (folder, connector) = lake();
+    let rows: String = (0..1500).map(|id| format!("{id}\n")).collect();
+    text(&folder.path().join("hr/t/a.csv"), &format!("id\n{rows}x\n"));
+    let table = open(&connector, "t").await;
+    let context = SessionContext::new();
+    let plan = table.provider().scan(&context.state(), None, &[], None).await.unwrap();
+    let plan = super::guarded(plan, &context.runtime_env()).unwrap();
+    let message =
+        datafusion::physical_plan::collect(plan, context.task_ctx()).await.unwrap_err().to_string();
+    assert!(message.contains("hr/t/a.csv: "), "{message}");
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_divided_are_dealt_out_whole() {
+    let (folder, connector) = lake();
+    for name in 0..7 {
+        text(&folder.path().join(format!("hr/t/{name}.csv")), &format!("id\n{name}\n"));
+    }
+    let table = open(&connector, "t").await;
+    let context = SessionContext::new();
+    let plan = table.provider().scan(&context.state(), None, &[], None).await.unwrap();
+    for tasks in [1, 2, 3, 10] {
+        let mut ids = Vec::new();
+        for part in crate::scan::split(&plan, tasks).unwrap() {
+            assert_eq!(
+                part.properties().partitioning.partition_count(),
+                plan.properties().partitioning.partition_count()
+            );
+            let batches =
+                datafusion::physical_plan::collect(part, context.task_ctx()).await.unwrap();
+            for batch in batches {
+                let column = batch.column(0).as_any().downcast_ref::<Int64Array>().unwrap();
+                ids.extend(column.values().iter().copied());
+            }
+        }
+        ids.sort_unstable();
+        assert_eq!(ids, (0..7).collect::<Vec<i64>>());
+    }
 }

@@ -18,6 +18,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
+    common::Statistics,
     error::Result,
     logical_expr::{Expr, TableType},
     physical_plan::ExecutionPlan,
@@ -147,6 +148,13 @@ impl TableProvider for TpchTableProvider {
         TableType::Base
     }
 
+    fn statistics(&self) -> Option<Statistics> {
+        let parts = PartRange { from: 0, to: self.table.parts(self.scale) };
+        let all = (0..self.schema.fields().len()).collect();
+        let scan = self.scan_of(all, None, vec![parts]);
+        Some(statistics::of(&scan, &scan.partitions))
+    }
+
     async fn scan(
         &self,
         state: &dyn Session,
@@ -156,17 +164,22 @@ impl TableProvider for TpchTableProvider {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let parts = self.table.parts(self.scale);
         let partitions = state.config().target_partitions().clamp(1, parts as usize);
-        let scan = Scan {
-            table: self.table,
-            scale: self.scale,
-            naming: self.naming,
-            doubles: self.doubles,
-            projection: projection
-                .cloned()
-                .unwrap_or_else(|| (0..self.schema.fields().len()).collect()),
-            limit,
-            partitions: PartRange { from: 0, to: parts }.divide(partitions).collect(),
-        };
+        let projection =
+            projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let ranges = PartRange { from: 0, to: parts }.divide(partitions).collect();
+        let scan = self.scan_of(projection, limit, ranges);
         Ok(Arc::new(TpchScanExec::try_new(scan)?))
+    }
+}
+
+impl TpchTableProvider {
+    fn scan_of(
+        &self,
+        projection: Vec<usize>,
+        limit: Option<usize>,
+        partitions: Vec<PartRange>,
+    ) -> Scan {
+        let Self { table, scale, naming, doubles, .. } = *self;
+        Scan { table, scale, naming, doubles, projection, limit, partitions }
     }
 }

@@ -1,0 +1,243 @@
+//! Reads files only as they were when their query was planned.
+//!
+//! Each file of a scan travels with its size and its time of change. A worker wraps the source of
+//! every scan that it is given, so that each read asks the file system again, and errors name
+//! their file: answers from two states of a file are never mixed.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::config::ConfigOptions;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::DefaultParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{
+    FileOpenFuture, FileOpener, FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource,
+};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::object_store::path::Path;
+use datafusion::object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
+};
+use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_plan::filter_pushdown::FilterPushdownPropagation;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, PhysicalExpr};
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use waterbear_protocol::{ErrorCode, Failure};
+
+/// Makes every scan of files in a plan that has just been read from its bytes ask for their
+/// versions.
+///
+/// # Errors
+/// If a scan is of a store that is not there.
+pub fn guarded(
+    plan: Arc<dyn ExecutionPlan>,
+    environment: &RuntimeEnv,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let guarded = |node: Arc<dyn ExecutionPlan>| {
+        let config = node
+            .downcast_ref::<DataSourceExec>()
+            .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>());
+        let Some(config) = config else { return Ok(Transformed::no(node)) };
+        let source: Arc<dyn FileSource> = match config.file_source.downcast_ref::<ParquetSource>() {
+            Some(parquet) => {
+                let store = environment.object_store(&config.object_store_url)?;
+                let reader = DefaultParquetFileReaderFactory::new(guard(store, config));
+                Arc::new(parquet.clone().with_parquet_file_reader_factory(Arc::new(reader)))
+            }
+            None => Arc::new(GuardedSource(Arc::clone(&config.file_source))),
+        };
+        let config = FileScanConfigBuilder::from(config.clone()).with_source(source).build();
+        Ok(Transformed::yes(DataSourceExec::from_data_source(config) as _))
+    };
+    plan.transform_down(guarded).map(|transformed| transformed.data)
+}
+
+/// A store that knows the versions of a scan's files.
+fn guard(store: Arc<dyn ObjectStore>, config: &FileScanConfig) -> Arc<dyn ObjectStore> {
+    let files = config.file_groups.iter().flat_map(|group| group.iter());
+    let version =
+        |file: &PartitionedFile| (file.object_meta.location.clone(), file.object_meta.clone());
+    Arc::new(GuardedStore { inner: store, versions: files.map(version).collect() })
+}
+
+/// A source of files that reads them through a [`GuardedStore`].
+struct GuardedSource(Arc<dyn FileSource>);
+
+impl FileSource for GuardedSource {
+    fn create_file_opener(
+        &self,
+        object_store: Arc<dyn ObjectStore>,
+        base_config: &FileScanConfig,
+        partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        let store = guard(object_store, base_config);
+        let opener = self.0.create_file_opener(store, base_config, partition)?;
+        Ok(Arc::new(NamingOpener(opener)))
+    }
+
+    fn table_schema(&self) -> &TableSchema {
+        self.0.table_schema()
+    }
+
+    fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
+        Arc::new(Self(self.0.with_batch_size(batch_size)))
+    }
+
+    fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
+        self.0.filter()
+    }
+
+    fn projection(&self) -> Option<&ProjectionExprs> {
+        self.0.projection()
+    }
+
+    fn metrics(&self) -> &ExecutionPlanMetricsSet {
+        self.0.metrics()
+    }
+
+    fn file_type(&self) -> &str {
+        self.0.file_type()
+    }
+
+    fn fmt_extra(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt_extra(t, f)
+    }
+
+    fn supports_repartitioning(&self) -> bool {
+        self.0.supports_repartitioning()
+    }
+
+    fn try_pushdown_filters(
+        &self,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
+        let mut pushed = self.0.try_pushdown_filters(filters, config)?;
+        pushed.updated_node =
+            pushed.updated_node.map(|source| Arc::new(Self(source)) as Arc<dyn FileSource>);
+        Ok(pushed)
+    }
+
+    fn reorder_files(&self, files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
+        self.0.reorder_files(files)
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.0.apply_expressions(f)
+    }
+}
+
+/// Names the file in what goes wrong with its rows.
+struct NamingOpener(Arc<dyn FileOpener>);
+
+impl FileOpener for NamingOpener {
+    fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
+        let path = file.object_meta.location.clone();
+        let opening = self.0.open(file)?;
+        Ok(async move {
+            let rows = opening.await.map_err(|error| named(&path, error))?;
+            Ok(rows.map(move |batch| batch.map_err(|error| named(&path, error))).boxed())
+        }
+        .boxed())
+    }
+}
+
+fn named(path: &Path, error: DataFusionError) -> DataFusionError {
+    let text = error.strip_backtrace();
+    // The guard's own errors name it already.
+    if text.contains(path.as_ref()) {
+        return error;
+    }
+    let message = format!("/{path}: {text}");
+    DataFusionError::External(Box::new(Failure::new(ErrorCode::GENERIC_USER_ERROR, message)))
+}
+
+/// A store that gives files of known versions only.
+#[derive(Debug)]
+struct GuardedStore {
+    inner: Arc<dyn ObjectStore>,
+    versions: HashMap<Path, ObjectMeta>,
+}
+
+impl fmt::Display for GuardedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.inner)
+    }
+}
+
+fn changed(location: &Path, what: &str) -> datafusion::object_store::Error {
+    let message = format!("The file /{location} {what} while a query read it; run the query again");
+    let failure = Failure::new(ErrorCode::GENERIC_USER_ERROR, message);
+    datafusion::object_store::Error::Generic { store: "files", source: Box::new(failure) }
+}
+
+#[async_trait]
+impl ObjectStore for GuardedStore {
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> StoreResult<GetResult> {
+        use datafusion::object_store::Error;
+        let known = self.versions.get(location);
+        let found = self.inner.get_opts(location, options).await.map_err(|error| match error {
+            Error::NotFound { .. } if known.is_some() => changed(location, "vanished"),
+            // A range behind the end: the file has become shorter.
+            Error::Generic { .. } if known.is_some() => changed(location, "changed"),
+            other => other,
+        })?;
+        match known {
+            Some(version)
+                if version.size != found.meta.size
+                    || version.last_modified != found.meta.last_modified =>
+            {
+                Err(changed(location, "changed"))
+            }
+            _ => Ok(found),
+        }
+    }
+
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> StoreResult<PutResult> {
+        self.inner.put_opts(location, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> StoreResult<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, StoreResult<Path>>,
+    ) -> BoxStream<'static, StoreResult<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> StoreResult<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> StoreResult<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
