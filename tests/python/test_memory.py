@@ -51,7 +51,7 @@ def refused(run, sql, name, message=None):
 
 def test_rows_go_in_and_come_out(run):
     assert run("CREATE TABLE t (a bigint, b varchar(3) COMMENT 'text', c decimal(10,2) NOT NULL)") == []
-    run("INSERT INTO t VALUES (1, 'abc', DECIMAL '1.50'), (2, NULL, DECIMAL '2.25')")
+    run("INSERT INTO t VALUES (1, 'abc', 1.50), (2, NULL, 2.25)")
     assert run.cursor.rowcount == 2
     assert run("INSERT INTO t (c, a) SELECT CAST(3 AS decimal(10,2)), 3") == [[1]]
     assert [d[:2] for d in run.cursor.description] == [("rows", "bigint")]

@@ -1,9 +1,13 @@
 //! What kind of files a table is made of, and what columns they have.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::csv::reader::Format;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::json::JsonFormat;
@@ -57,6 +61,21 @@ impl Kind {
             ),
             Form::Json => Arc::new(JsonFormat::default().with_schema_infer_max_rec(SAMPLE_ROWS)),
         }
+    }
+
+    /// Reads the columns of a CSV file off its header and first rows; `None` for other files, whose
+    /// format does it. DataFusion's own way stumbles over line breaks inside of quotes.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is no CSV.
+    pub(super) fn sample(self, file: &Path) -> Option<Result<SchemaRef, ArrowError>> {
+        let sample = || -> Result<SchemaRef, ArrowError> {
+            let file = File::open(file)?;
+            let format = Format::default().with_header(true);
+            let (schema, _) = format.infer_schema(BufReader::new(file), Some(SAMPLE_ROWS))?;
+            Ok(Arc::new(schema))
+        };
+        (self.form == Form::Csv).then(sample)
     }
 
     /// Whether such files are compressed as a whole, which cannot be read yet.

@@ -77,7 +77,7 @@ impl FilesTable {
             .map(|path| {
                 let (store, state, format) = (Arc::clone(&store), &state, &format);
                 async move {
-                    let opened = schema_of(&path, &store, state, format.as_ref()).await;
+                    let opened = schema_of(&path, kind, &store, state, format.as_ref()).await;
                     opened
                         .map(|(object, schema)| (Opened { path: path.clone(), object }, schema))
                         .map_err(|error| malformed(&path, error))
@@ -143,13 +143,19 @@ fn malformed(path: &Path, reason: impl ToString) -> ConnectorError {
 
 async fn schema_of(
     file: &Path,
+    kind: Kind,
     store: &Arc<dyn ObjectStore>,
     state: &SessionState,
     format: &dyn FileFormat,
 ) -> Result<(ObjectMeta, SchemaRef), DataFusionError> {
     let url = location::url_of(file)?;
     let object = store.head(url.prefix()).await?;
-    let schema = format.infer_schema(state, store, std::slice::from_ref(&object)).await?;
+    let path = file.to_owned();
+    let sampled = tokio::task::spawn_blocking(move || kind.sample(&path)).await;
+    let schema = match sampled.map_err(|stopped| DataFusionError::External(stopped.into()))? {
+        Some(schema) => schema?,
+        None => format.infer_schema(state, store, std::slice::from_ref(&object)).await?,
+    };
     Ok((object, schema))
 }
 

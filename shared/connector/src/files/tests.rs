@@ -349,8 +349,13 @@ async fn files_that_change_under_a_query_fail_it_by_name() {
 #[tokio::test]
 async fn rows_that_do_not_fit_name_their_file() {
     let (folder, connector) = lake();
-    let rows: String = (0..1500).map(|id| format!("{id}\n")).collect();
-    text(&folder.path().join("hr/t/a.csv"), &format!("id\n{rows}x\n"));
+    let rows: String = (0..1500).map(|id| format!("{id},\"a\n{id}\"\n")).collect();
+    text(&folder.path().join("hr/broken/a.csv"), &format!("id,t\n{rows}"));
+    let broken = open(&connector, "broken").await;
+    let sql = "select count(*) as n, sum(id) as s, max(length(t)) as l from t";
+    let answer = query(broken.as_ref(), sql).await;
+    assert!(answer.contains("| 1500 | 1124250 | 6 |"), "{answer}");
+    text(&folder.path().join("hr/t/a.csv"), &format!("id,t\n{rows}x,\n"));
     let table = open(&connector, "t").await;
     let context = SessionContext::new();
     let plan = table.provider().scan(&context.state(), None, &[], None).await.unwrap();
