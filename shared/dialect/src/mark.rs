@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, GroupByExpr, LimitClause, NamedWindowExpr, OrderBy,
+    BinaryOperator, CastKind, Expr, Function, GroupByExpr, LimitClause, NamedWindowExpr, OrderBy,
     OrderByKind, Query, Select, Spanned, UnaryOperator, Value, ValueWithSpan, WindowFrame,
     WindowFrameBound, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 
-use super::operators::{LITERAL, NEGATE, marked};
+use super::casts;
+use super::operators::{CAST, LITERAL, NEGATE, TRY_CAST, marked};
 
 /// The operators of one statement.
 pub(super) struct Operators<'a> {
@@ -117,6 +118,25 @@ impl<'a> Operators<'a> {
                 let span = inner.span();
                 let at = self.before(span.start, "-").unwrap_or(span.start);
                 custom(take(inner), NEGATE, at, null(span))
+            }
+            Expr::Cast { kind, expr: inner, data_type, .. } => {
+                let Ok(Some(target)) = casts::target(data_type) else { return };
+                let (word, operator) = match kind {
+                    CastKind::TryCast => ("TRY_CAST", TRY_CAST),
+                    _ => ("CAST", CAST),
+                };
+                let span = inner.span();
+                let at = self.before(span.start, word).unwrap_or(span.start);
+                let operator = format!("{operator}{}", target.trino_type().listing());
+                custom(take(inner), &operator, at, null(span))
+            }
+            Expr::TypedString(typed) => {
+                let Ok(Some(target)) = casts::target(&typed.data_type) else { return };
+                let Some(text) = typed.value.value.clone().into_string() else { return };
+                let span = typed.value.span;
+                let operator = casts::literal_operator(&target, &typed.data_type, &text);
+                let value = Value::SingleQuotedString(text).with_span(span);
+                custom(Expr::Value(value), &operator, span.start, null(span))
             }
             _ => return,
         };

@@ -16,6 +16,7 @@ use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, Operator};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use datafusion::sql::sqlparser::tokenizer::Location;
 use waterbear_functions::arithmetic::{Operation, negate};
+use waterbear_functions::cast::{Target, can_cast, cast_function};
 use waterbear_functions::coercion::{
     common_type, decimal, decimal_digits, is_float, is_integer, is_number, is_text,
 };
@@ -32,6 +33,12 @@ pub(crate) const LITERAL: &str = "$literal";
 
 /// The minus sign in front of the first operand.
 pub(crate) const NEGATE: &str = "$negate";
+
+/// CAST of the first operand; the type's name follows.
+pub(crate) const CAST: &str = "$cast ";
+
+/// TRY_CAST of the first operand; the type's name follows.
+pub(crate) const TRY_CAST: &str = "$try_cast ";
 
 /// `operator` with its place.
 pub(crate) fn marked(operator: &str, at: Location) -> BinaryOperator {
@@ -68,11 +75,17 @@ impl ExprPlanner for TrinoOperators {
             return Ok(PlannerResult::Original(expr));
         };
         let planning = Planning { operator, at, schema };
-        if operator == LITERAL {
-            return Ok(PlannerResult::Planned(planning.literal(&expr.left)?));
+        if let Some(kind) = operator.strip_prefix(LITERAL) {
+            return Ok(PlannerResult::Planned(planning.literal(&expr.left, kind)?));
         }
         if operator == NEGATE {
             return Ok(PlannerResult::Planned(planning.negate(expr.left)?));
+        }
+        if let Some(to) = operator.strip_prefix(CAST) {
+            return Ok(PlannerResult::Planned(planning.cast(expr.left, to, false)?));
+        }
+        if let Some(to) = operator.strip_prefix(TRY_CAST) {
+            return Ok(PlannerResult::Planned(planning.cast(expr.left, to, true)?));
         }
         let (native, planned) = match operator {
             "+" => (BinaryOperator::Plus, Operation::Add.into()),
@@ -136,14 +149,22 @@ impl Planning<'_> {
         raise(failure_at(self.at, code, message))
     }
 
-    fn literal(&self, text: &Expr) -> Result<Expr> {
+    /// The value of a number's text; `kind` is ` decimal` where it has no other choice.
+    fn literal(&self, text: &Expr, kind: &str) -> Result<Expr> {
         let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = text else {
             return Err(self.failure(ErrorCode::GENERIC_INTERNAL_ERROR, "a literal without text"));
         };
-        number(text).map(|value| Expr::Literal(value, None)).ok_or_else(|| {
-            let message = format!("Invalid numeric literal: {text}");
-            self.failure(ErrorCode::INVALID_LITERAL, message)
-        })
+        let (value, message) = if kind.is_empty() {
+            (number(text), format!("Invalid numeric literal: {text}"))
+        } else {
+            let trimmed = text.trim();
+            let point = if trimmed.contains('.') { "" } else { "." };
+            let value = number(&format!("{trimmed}{point}"));
+            let value = value.filter(|value| matches!(value, ScalarValue::Decimal128(..)));
+            (value, format!("'{text}' is not a valid DECIMAL literal"))
+        };
+        let value = value.map(|value| Expr::Literal(value, None));
+        value.ok_or_else(|| self.failure(ErrorCode::INVALID_LITERAL, message))
     }
 
     fn negate(&self, operand: Expr) -> Result<Expr> {
@@ -156,6 +177,37 @@ impl Planning<'_> {
             return Err(self.failure(ErrorCode::TYPE_MISMATCH, message));
         }
         Ok(Expr::Negative(Box::new(operand)))
+    }
+
+    fn cast(&self, operand: Expr, to: &str, lenient: bool) -> Result<Expr> {
+        let Some(target) = Target::parse(to) else {
+            return Err(self.failure(ErrorCode::GENERIC_INTERNAL_ERROR, "a cast to no type"));
+        };
+        let field = operand.to_field(self.schema)?.1;
+        let (from, wanted) = (field.data_type(), target.data_type());
+        let annotated = TrinoType::of_field(&field).ok().filter(|_| is_text(from));
+        if let Some(TrinoType::Plain(special)) = &annotated {
+            let message = format!("A cast of {special} to {to} is not supported");
+            return Err(self.failure(ErrorCode::NOT_SUPPORTED, message));
+        }
+        if !can_cast(from, &target) {
+            let message = format!("Cannot cast {} to {to}", type_name(&operand, self.schema));
+            return Err(self.failure(ErrorCode::TYPE_MISMATCH, message));
+        }
+        let cut = matches!(target, Target::Varchar(Some(_)) | Target::Char(_));
+        let char = matches!(annotated, Some(TrinoType::Char(_)));
+        if !cut && !char {
+            // What needs no conversion keeps its form, by which sources can leave rows out.
+            if is_text(from) && is_text(&wanted) {
+                return Ok(operand);
+            }
+            if common_type(from, &wanted).as_ref() == Some(&wanted) {
+                return coerce(operand, &wanted, self.schema);
+            }
+        }
+        let to = Expr::Literal(ScalarValue::from(to), None);
+        let call = ScalarFunction::new_udf(cast_function(lenient), vec![operand, to]);
+        Ok(Expr::ScalarFunction(call))
     }
 
     fn mismatch(&self, left: &Expr, right: &Expr) -> DataFusionError {
@@ -206,6 +258,10 @@ impl Planning<'_> {
         let Some(common) = common_type(&l, &r) else { return Err(self.mismatch(left, right)) };
         if is_plain(&common) {
             return self.binary(left, operator, right, &common).map(Some);
+        }
+        // These two have no form of the parser's, by which other planners would know them.
+        if !matches!(operator, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom) {
+            return Ok(None);
         }
         let compared = BinaryExpr::new(Box::new(left.clone()), operator, Box::new(right.clone()));
         Ok(Some(Expr::BinaryExpr(compared)))

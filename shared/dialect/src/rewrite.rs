@@ -3,13 +3,13 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, LimitClause, Query, Select,
-    SetExpr, Spanned, TableFactor, TimezoneInfo, TypedString, UnaryOperator, Value, ValueWithSpan,
-    VisitMut, VisitorMut,
+    CastKind, DataType, Expr, LimitClause, Query, Select, SetExpr, Spanned, TableFactor,
+    TimezoneInfo, TypedString, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
-use datafusion::sql::sqlparser::tokenizer::{Location, Span};
+use datafusion::sql::sqlparser::tokenizer::Location;
 use waterbear_protocol::{ErrorCode, Failure};
 
+use super::casts;
 use super::check::{self, unsupported};
 use super::constructs;
 use super::lexer::{Lexed, failure_at, invalid_number, place};
@@ -200,31 +200,18 @@ fn check_value(value: &ValueWithSpan) -> Result<(), Failure> {
     Err(invalid_number(at, text))
 }
 
-/// CAST: types by Trino's names and defaults; `varchar(n)` cuts.
+/// CAST: types by Trino's names and defaults. To booleans, numbers and texts it is planned as an
+/// operator; here its type is checked.
 fn cast(expr: &mut Expr) -> Result<(), Failure> {
     let Expr::Cast { kind, expr: inner, data_type, format, .. } = expr else { return Ok(()) };
     let at = place(inner.span().start);
     if matches!(kind, CastKind::DoubleColon | CastKind::SafeCast) || format.is_some() {
         return Err(unsupported(inner.as_ref(), "This form of CAST"));
     }
-    let length = match data_type {
-        DataType::Varchar(length) => length.take(),
-        _ => None,
-    };
-    *data_type = trino_type(data_type).map_err(|(code, text)| failure_at(at, code, text))?;
-    let Some(CharacterLength::IntegerLength { length, .. }) = length else { return Ok(()) };
-    let number = |value: u64| {
-        Some(Box::new(Expr::Value(Value::Number(value.to_string(), false).with_empty_span())))
-    };
-    let nothing = Expr::Value(Value::Null.with_empty_span());
-    let whole = std::mem::replace(expr, nothing);
-    *expr = Expr::Substring {
-        expr: Box::new(whole),
-        substring_from: number(1),
-        substring_for: number(length),
-        special: true,
-        shorthand: false,
-    };
+    let failure = |(code, text)| failure_at(at, code, text);
+    if casts::target(data_type).map_err(failure)?.is_none() {
+        *data_type = trino_type(data_type).map_err(failure)?;
+    }
     Ok(())
 }
 
@@ -235,29 +222,7 @@ fn trino_type(data_type: &DataType) -> Result<DataType, (ErrorCode, String)> {
     let plain_zone =
         |zone: &TimezoneInfo| matches!(zone, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone);
     match data_type {
-        DataType::Boolean
-        | DataType::TinyInt(None)
-        | DataType::SmallInt(None)
-        | DataType::Int(None)
-        | DataType::Integer(None)
-        | DataType::BigInt(None)
-        | DataType::Real
-        | DataType::Double(ExactNumberInfo::None)
-        | DataType::DoublePrecision
-        | DataType::Varchar(None)
-        | DataType::Date => Ok(data_type.clone()),
-        DataType::Decimal(info) | DataType::Dec(info) | DataType::Numeric(info) => {
-            let (precision, scale) = match info {
-                ExactNumberInfo::None => (38, 0),
-                ExactNumberInfo::Precision(precision) => (*precision, 0),
-                ExactNumberInfo::PrecisionAndScale(precision, scale) => (*precision, *scale),
-            };
-            if !(1..=38).contains(&precision) || scale < 0 || scale.unsigned_abs() > precision {
-                let text = format!("Invalid decimal type: decimal({precision},{scale})");
-                return Err((ErrorCode::TYPE_MISMATCH, text));
-            }
-            Ok(DataType::Decimal(ExactNumberInfo::PrecisionAndScale(precision, scale)))
-        }
+        DataType::Date => Ok(data_type.clone()),
         DataType::Timestamp(precision, zone) if plain_zone(zone) => match precision.unwrap_or(3) {
             precision @ (0 | 3 | 6 | 9) => {
                 Ok(DataType::Timestamp(Some(precision), TimezoneInfo::None))
@@ -266,8 +231,6 @@ fn trino_type(data_type: &DataType) -> Result<DataType, (ErrorCode, String)> {
         },
         DataType::Timestamp(..)
         | DataType::Time(..)
-        | DataType::Char(_)
-        | DataType::Character(_)
         | DataType::Varbinary(_)
         | DataType::JSON
         | DataType::Uuid
@@ -282,32 +245,15 @@ fn lower(data_type: &DataType) -> String {
     data_type.to_string().to_lowercase()
 }
 
-/// `DATE '…'`, `TIMESTAMP '…'`, `DECIMAL '…'`: the text decides the precision.
+/// `BIGINT '1'` is planned as an operator; here its type is checked.
 fn typed_string(typed: &mut TypedString) -> Result<(), Failure> {
-    let span: Span = typed.value.span;
-    let at = place(span.start);
-    let text = match &typed.value.value {
-        Value::SingleQuotedString(text) => text.trim().to_owned(),
-        _ => return Err(failure_at(at, ErrorCode::SYNTAX_ERROR, "a literal needs a string")),
-    };
-    let fraction = text.rsplit_once('.').map_or("", |(_, fraction)| fraction);
-    match &typed.data_type {
-        DataType::Decimal(ExactNumberInfo::None) => {
-            let digits = text.bytes().filter(u8::is_ascii_digit).count().max(1);
-            let scale = i64::try_from(fraction.len()).unwrap_or(i64::MAX);
-            let info = ExactNumberInfo::PrecisionAndScale(digits as u64, scale);
-            typed.data_type = trino_type(&DataType::Decimal(info)).map_err(|_| {
-                failure_at(
-                    at,
-                    ErrorCode::INVALID_LITERAL,
-                    format!("'{text}' is not a valid DECIMAL literal"),
-                )
-            })?;
-        }
-        other => {
-            typed.data_type =
-                trino_type(other).map_err(|(code, text)| failure_at(at, code, text))?;
-        }
+    let at = place(typed.value.span.start);
+    if !matches!(typed.value.value, Value::SingleQuotedString(_)) {
+        return Err(failure_at(at, ErrorCode::SYNTAX_ERROR, "a literal needs a string"));
+    }
+    let failure = |(code, text)| failure_at(at, code, text);
+    if casts::target(&typed.data_type).map_err(failure)?.is_none() {
+        typed.data_type = trino_type(&typed.data_type).map_err(failure)?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@
 
 pub mod arithmetic;
 mod array;
+pub mod cast;
 pub mod coercion;
 pub mod datetime;
 mod failure;

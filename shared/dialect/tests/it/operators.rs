@@ -93,3 +93,51 @@ async fn operands_that_do_not_fit_are_named_with_their_place() {
     ])
     .await;
 }
+
+#[tokio::test]
+async fn casts_convert_as_trino_does() {
+    check_rows(&[
+        ("SELECT CAST(2.5 AS integer), CAST(-2.5e0 AS bigint), CAST('12' AS smallint)", "integer bigint smallint", "3 -3 12"),
+        ("SELECT CAST(1e0 AS varchar), CAST(1.50 AS varchar), CAST(true AS varchar)", "varchar varchar varchar", "1.0E0 1.50 true"),
+        ("SELECT CAST(DATE '2020-01-31' AS varchar)", "varchar", "2020-01-31"),
+        ("SELECT CAST('abcdef' AS varchar(3)), CAST(1234 AS decimal(6,1)), CAST(1.25 AS decimal)", "varchar decimal(6,1) decimal(38,0)", "abc 1234.0 1"),
+        ("SELECT TRY_CAST('x' AS integer), TRY_CAST('1' AS tinyint), CAST(NULL AS boolean)", "integer tinyint boolean", "NULL 1 NULL"),
+        ("SELECT DECIMAL '10', DECIMAL '-0.50', BIGINT '7', DOUBLE '1.5', BOOLEAN 'true'", "decimal(2,0) decimal(2,2) bigint double boolean", "10 -0.50 7 1.5 true"),
+        ("SELECT CAST(x AS bigint) FROM (VALUES ('1'), (' 2 ')) t(x) WHERE CAST(x AS integer) = 2", "bigint", "2"),
+        ("SELECT x FROM (VALUES (CAST(1 AS varchar)), ('b')) t(x)", "varchar", "1; b"),
+        ("SELECT CAST('a  ' AS char(5)) = CAST('a' AS char(2))", "boolean", "true"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn casts_that_cannot_be_are_errors() {
+    check_failures(&[
+        ("SELECT CAST('abc' AS bigint)", "INVALID_CAST_ARGUMENT", "Cannot cast 'abc' to BIGINT"),
+        (
+            "SELECT CAST(x AS tinyint) FROM (VALUES (300)) t(x)",
+            "NUMERIC_VALUE_OUT_OF_RANGE",
+            "Out of range for tinyint: 300",
+        ),
+        (
+            "SELECT 1,\n CAST(DATE '2020-01-01' AS bigint)",
+            "TYPE_MISMATCH",
+            "line 2:2: Cannot cast date to bigint",
+        ),
+        ("SELECT CAST(1 AS char(3))", "TYPE_MISMATCH", "line 1:8: Cannot cast integer to char(3)"),
+        ("SELECT CAST(1 AS text)", "TYPE_NOT_FOUND", "line 1:13: Unknown type: text"),
+        ("SELECT CAST(1 AS float)", "TYPE_NOT_FOUND", "line 1:13: Unknown type: float"),
+        (
+            "SELECT CAST(1 AS decimal(39))",
+            "TYPE_MISMATCH",
+            "line 1:13: Invalid decimal type: decimal(39,0)",
+        ),
+        ("SELECT DECIMAL 'x'", "INVALID_LITERAL", "line 1:16: 'x' is not a valid DECIMAL literal"),
+        (
+            "VALUES (1), ('a')",
+            "TYPE_MISMATCH",
+            "line 1:8: Values rows have mismatched types: integer vs varchar(1)",
+        ),
+    ])
+    .await;
+}

@@ -1,0 +1,82 @@
+//! Values that are cast.
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float32Array, Float64Array,
+    Int64Array, StringArray,
+};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type, TimeUnit};
+use arrow::error::ArrowError;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use waterbear_protocol::{ErrorCode, Failure};
+use waterbear_types::TrinoType;
+
+use crate::coercion::{is_integer, is_text};
+
+/// The values of an array.
+pub(super) enum Source {
+    Boolean(BooleanArray),
+    /// Integers, and the name of their type in capitals.
+    Integer(Int64Array, String),
+    Real(Float32Array),
+    Double(Float64Array),
+    /// Decimals with their precision and scale.
+    Decimal(Decimal128Array, u8, u8),
+    Text(StringArray),
+    /// Dates, times and the like, as their texts.
+    Temporal(StringArray),
+}
+
+impl Source {
+    pub fn new(array: &ArrayRef) -> Result<Self, Failure> {
+        let internal = |text: String| Failure::new(ErrorCode::GENERIC_INTERNAL_ERROR, text);
+        let convert = |to: &DataType| cast(array, to).map_err(|error| internal(error.to_string()));
+        Ok(match array.data_type() {
+            DataType::Boolean => Self::Boolean(array.as_boolean().clone()),
+            integer if is_integer(integer) => {
+                let name = TrinoType::of(integer)?.listing().to_uppercase();
+                Self::Integer(convert(&DataType::Int64)?.as_primitive::<Int64Type>().clone(), name)
+            }
+            DataType::Float32 => Self::Real(array.as_primitive::<Float32Type>().clone()),
+            DataType::Float64 => Self::Double(array.as_primitive::<Float64Type>().clone()),
+            DataType::Decimal128(precision, scale) => {
+                let scale = u8::try_from(*scale).map_err(|error| internal(error.to_string()))?;
+                Self::Decimal(array.as_primitive::<Decimal128Type>().clone(), *precision, scale)
+            }
+            text if is_text(text) => {
+                Self::Text(convert(&DataType::Utf8)?.as_string::<i32>().clone())
+            }
+            DataType::Dictionary(_, values) if is_text(values) => {
+                Self::Text(convert(&DataType::Utf8)?.as_string::<i32>().clone())
+            }
+            DataType::Null => Self::Text(StringArray::new_null(array.len())),
+            _ => Self::Temporal(temporal(array)?),
+        })
+    }
+}
+
+/// The texts of dates and timestamps.
+fn temporal(array: &ArrayRef) -> Result<StringArray, Failure> {
+    let format = match array.data_type() {
+        DataType::Date32 => "%Y-%m-%d",
+        DataType::Timestamp(TimeUnit::Second, None) => "%Y-%m-%d %H:%M:%S",
+        DataType::Timestamp(TimeUnit::Millisecond, None) => "%Y-%m-%d %H:%M:%S%.3f",
+        DataType::Timestamp(TimeUnit::Microsecond, None) => "%Y-%m-%d %H:%M:%S%.6f",
+        DataType::Timestamp(TimeUnit::Nanosecond, None) => "%Y-%m-%d %H:%M:%S%.9f",
+        other => {
+            let name = TrinoType::of(other)?.listing();
+            let message = format!("A cast of {name} to varchar is not supported");
+            return Err(Failure::new(ErrorCode::NOT_SUPPORTED, message));
+        }
+    };
+    let options =
+        FormatOptions::new().with_date_format(Some(format)).with_timestamp_format(Some(format));
+    let failure =
+        |error: ArrowError| Failure::new(ErrorCode::GENERIC_INTERNAL_ERROR, error.to_string());
+    let formatter = ArrayFormatter::try_new(array, &options).map_err(failure)?;
+    let text = |row| match array.is_null(row) {
+        true => Ok(None),
+        false => formatter.value(row).try_to_string().map(Some).map_err(failure),
+    };
+    (0..array.len()).map(text).collect()
+}
