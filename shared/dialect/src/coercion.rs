@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::{Between, InList, InSubquery, Like, ScalarFunction};
@@ -15,7 +15,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     BinaryExpr, Case, Cast, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator,
-    Union, Values, cast,
+    ScalarUDF, Union, Values, cast,
 };
 use datafusion::optimizer::AnalyzerRule;
 use waterbear_functions::coercion::{common_type, is_number, is_text};
@@ -23,6 +23,7 @@ use waterbear_protocol::{ErrorCode, Failure};
 use waterbear_types::TrinoType;
 
 use crate::operators::{coerce, type_name};
+use crate::types::Scope;
 
 /// The rule.
 #[derive(Debug)]
@@ -46,8 +47,14 @@ fn node(plan: LogicalPlan) -> Result<LogicalPlan> {
         check_values(values)?;
     }
     let names = NamePreserver::new(&plan);
+    let asked = plan.expressions().iter().any(asks_for_types);
+    let scope = asked.then(|| Scope::of(&plan));
     let plan = plan.map_expressions(|expr| {
         let name = names.save(&expr);
+        let expr = match &scope {
+            Some(scope) => expr.transform_up(|expr| Ok(type_of(expr, scope)))?.data,
+            None => expr,
+        };
         let expr = expr.transform_up(|expr| expression(expr, &schema))?;
         Ok(expr.update_data(|expr| name.restore(expr)))
     })?;
@@ -56,6 +63,27 @@ fn node(plan: LogicalPlan) -> Result<LogicalPlan> {
         LogicalPlan::Union(union) => branches(union),
         LogicalPlan::Join(join) => check_join(&join).map(|()| LogicalPlan::Join(join)),
         other => Ok(other),
+    }
+}
+
+fn asks_for_types(expr: &Expr) -> bool {
+    let is_typeof = |expr: &Expr| {
+        Ok(matches!(expr, Expr::ScalarFunction(call) if call.func.name() == "typeof"))
+    };
+    expr.exists(is_typeof).unwrap_or(false)
+}
+
+/// The type's name in place of `typeof`.
+fn type_of(expr: Expr, scope: &Scope) -> Transformed<Expr> {
+    let name = match &expr {
+        Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == "typeof" => {
+            args.first().and_then(|arg| scope.of_expr(arg)).map(|found| found.listing())
+        }
+        _ => None,
+    };
+    match name {
+        Some(name) => Transformed::yes(Expr::Literal(ScalarValue::from(name), None)),
+        None => Transformed::no(expr),
     }
 }
 
@@ -75,7 +103,7 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::ScalarFunction(ScalarFunction { func, args }) => {
             let args = match func.name() {
                 "coalesce" => meet(args, "All COALESCE operands", schema)?,
-                "nullif" => meet(args, "All NULLIF operands", schema)?,
+                "nullif" => return nullif(func, args, schema).map(Transformed::yes),
                 "greatest" | "least" => {
                     meet(args, &format!("All {} operands", func.name().to_uppercase()), schema)?
                 }
@@ -112,6 +140,26 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             Expr::InSubquery(inside)
         }
         other => return Ok(Transformed::no(other)),
+    }))
+}
+
+/// `nullif(a, b)` is of the type of `a`, whatever type the two are compared in.
+fn nullif(func: Arc<ScalarUDF>, args: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
+    let wanted = args.first().map(|first| first.get_type(schema)).transpose()?;
+    let met = meet(args.clone(), "All NULLIF operands", schema)?;
+    let (Some(wanted), [left, right], [first, _]) = (wanted, met.as_slice(), args.as_slice())
+    else {
+        return Ok(Expr::ScalarFunction(ScalarFunction { func, args }));
+    };
+    if left.get_type(schema)? == wanted || wanted == DataType::Null {
+        return Ok(Expr::ScalarFunction(ScalarFunction { func, args: met }));
+    }
+    let equal = BinaryExpr::new(Box::new(left.clone()), Operator::Eq, Box::new(right.clone()));
+    let nothing = Expr::Literal(ScalarValue::try_from(&wanted)?, None);
+    Ok(Expr::Case(Case {
+        expr: None,
+        when_then_expr: vec![(Box::new(Expr::BinaryExpr(equal)), Box::new(nothing))],
+        else_expr: Some(Box::new(first.clone())),
     }))
 }
 

@@ -18,6 +18,7 @@ mod call;
 mod casts;
 mod check;
 mod coercion;
+mod conditional;
 mod configure;
 mod constructs;
 mod context;
@@ -42,6 +43,7 @@ mod rewrite;
 mod session;
 mod tables;
 mod temporal;
+mod types;
 mod unnest;
 
 pub use call::{Call, CallArgument, CallValue};

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use chrono::Utc;
+use arrow::datatypes::Field;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
@@ -16,6 +17,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Token;
 use waterbear_functions::{Availability, FunctionKind, availability};
 use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
+use waterbear_types::TrinoType;
 
 use super::errors::planning_failure;
 use super::hidden::Named;
@@ -24,6 +26,7 @@ use super::names::Names;
 use super::rewrite::rewrite;
 use super::tables::{self, TableUse, Views};
 use super::temporal::{SessionTime, session_zone};
+use super::types;
 use super::{ParsedQuery, Statement};
 use crate::ClientContext;
 
@@ -34,6 +37,22 @@ pub struct PlannedQuery {
     pub plan: LogicalPlan,
     /// What the client calls the plan's columns, in their order; names may repeat.
     pub columns: Vec<String>,
+    /// Their Trino types, lengths of texts included; `None` for what has none.
+    pub types: Vec<Option<TrinoType>>,
+}
+
+impl PlannedQuery {
+    /// The type of a column that is computed as `field`.
+    ///
+    /// # Errors
+    /// NOT_SUPPORTED for types that Trino has not.
+    pub fn column_type(&self, position: usize, field: &Field) -> Result<TrinoType, Failure> {
+        let planned = self.types.get(position).cloned().flatten();
+        match TrinoType::of_field(field)? {
+            TrinoType::Varchar(_) => Ok(planned.unwrap_or(TrinoType::Varchar(None))),
+            computed => Ok(computed),
+        }
+    }
 }
 
 /// Plans a query over the catalogs of `state`, in the client's session.
@@ -93,7 +112,8 @@ async fn plan_inside(
     let (plan, names) = plan_unanalysed(parsed, state, context, views).await?;
     let plan = analyse(plan, state, context, parsed)?;
     let columns = names.shown(plan.schema().fields().iter().map(|field| field.name()));
-    Ok(PlannedQuery { plan, columns })
+    let types = types::of_plan(&plan);
+    Ok(PlannedQuery { plan, columns, types })
 }
 
 /// The planner's rules of meaning over a plan that is fresh from its text.

@@ -11,6 +11,7 @@ use waterbear_protocol::{ErrorCode, Failure};
 
 use super::casts;
 use super::check::{self, unsupported};
+use super::conditional;
 use super::constructs;
 use super::lexer::{Lexed, failure_at, invalid_number, place};
 use super::mark::Operators;
@@ -145,6 +146,10 @@ impl Rewriter<'_> {
             Expr::Value(value) => check_value(value)?,
             Expr::Function(function) => {
                 self.operators.keep_frame(function);
+                if let Some(case) = conditional::rewrite(function)? {
+                    *expr = case;
+                    return Ok(());
+                }
                 if let Some(name) = names::column_that_looks_like_a_function(function) {
                     *expr = Expr::Identifier(name.clone());
                 }

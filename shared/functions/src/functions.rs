@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
-use crate::{arithmetic, array, cast, datetime, row};
+use crate::{arithmetic, array, cast, conditional, datetime, row};
 
 /// Functions of all kinds, to be registered together.
 #[derive(Debug, Default)]
@@ -39,6 +39,7 @@ pub(crate) fn all() -> Functions {
         .with(array::functions())
         .with(cast::functions())
         .with(datetime::functions())
+        .with(conditional::functions())
         .with(row::functions())
 }
 

@@ -11,6 +11,7 @@ mod array;
 pub mod cast;
 pub mod coercion;
 pub mod datetime;
+mod conditional;
 mod failure;
 mod functions;
 mod nested;

@@ -67,7 +67,9 @@ impl TrinoType {
     /// # Errors
     /// NOT_SUPPORTED for types that have none.
     pub fn of_field(field: &Field) -> Result<Self, Failure> {
-        match field.metadata().get(METADATA_KEY).and_then(|text| Self::annotated(text)) {
+        // A conversion may have carried the note to a field of another kind: there it says nothing.
+        let noted = field.metadata().get(METADATA_KEY).filter(|_| is_text(field.data_type()));
+        match noted.and_then(|text| Self::annotated(text)) {
             Some(named) => Ok(named),
             None => Self::of(field.data_type()),
         }
@@ -240,6 +242,14 @@ impl TrinoType {
                 of("row", fields.iter().map(field).collect())
             }
         }
+    }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, values) => is_text(values),
+        _ => false,
     }
 }
 

@@ -8,6 +8,7 @@ use waterbear_protocol::Failure;
 pub mod handle;
 pub mod limits;
 mod output;
+mod pad;
 pub mod runner;
 
 pub use handle::QueryHandle;

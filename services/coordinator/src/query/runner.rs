@@ -16,9 +16,9 @@ use waterbear_protocol::task::TaskSession;
 use waterbear_protocol::{ErrorCode, Failure};
 
 use super::handle::QueryState;
+use super::pad::padded;
 use super::{Output, OutputColumn, QueryHandle, StatementRunner};
 use waterbear_dialect::{self as dialect, ParsedQuery, PlannedQuery, SessionStatement, Statement};
-use waterbear_types::TrinoType;
 
 use crate::catalogs::Catalogs;
 
@@ -151,11 +151,15 @@ impl Runner {
             .columns
             .iter()
             .zip(run.schema.fields())
-            .map(|(name, field)| {
-                Ok(OutputColumn { name: name.clone(), trino_type: TrinoType::of_field(field)? })
+            .enumerate()
+            .map(|(position, (name, field))| {
+                let trino_type = planned.column_type(position, field)?;
+                Ok(OutputColumn { name: name.clone(), trino_type })
             })
-            .collect::<Result<_, Failure>>()?;
-        Ok(Output::rows(columns, run.batches))
+            .collect::<Result<Vec<_>, Failure>>()?;
+        let shown = columns.clone();
+        let batches = run.batches.map(move |batch| padded(batch?, &shown)).boxed();
+        Ok(Output::rows(columns, batches))
     }
 
     /// Starts a planned query.

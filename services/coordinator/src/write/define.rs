@@ -66,7 +66,7 @@ pub(super) fn columns_of(
             let message = format!("Column name '{name}' specified more than once");
             return Err(change.failure(ErrorCode::DUPLICATE_COLUMN_NAME, message));
         }
-        let trino_type = TrinoType::of_field(field)?;
+        let trino_type = planned.column_type(index, field)?;
         if trino_type == TrinoType::Plain("unknown") {
             let message = format!("Column type is unknown at position {position}");
             return Err(change.failure(ErrorCode::COLUMN_TYPE_UNKNOWN, message));

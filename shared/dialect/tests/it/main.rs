@@ -3,21 +3,24 @@
 
 mod operators;
 
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::Field;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::physical_plan::collect;
 use waterbear_dialect::{ClientContext, configure, parse, plan_query};
 use waterbear_functions::failure_of;
 use waterbear_protocol::Failure;
-use waterbear_types::TrinoType;
 
 /// The rows of a query: columns with blanks, rows with semicolons between; and its columns' types.
 async fn run(sql: &str) -> Result<(String, String), Failure> {
     let state = configure(SessionStateBuilder::new_with_default_features()).build();
     let planned = plan_query(&parse(sql)?, &state, &ClientContext::default()).await?;
     let fields = planned.plan.schema().fields().clone();
-    let types: Vec<String> =
-        fields.iter().map(|field| TrinoType::of_field(field).unwrap().listing()).collect();
+    let listing =
+        |(at, field): (usize, &Arc<Field>)| planned.column_type(at, field).unwrap().listing();
+    let types: Vec<String> = fields.iter().enumerate().map(listing).collect();
     let failure = |error| failure_of(&error);
     let plan = state.create_physical_plan(&planned.plan).await.map_err(failure)?;
     let batches = collect(plan, state.task_ctx()).await.map_err(failure)?;

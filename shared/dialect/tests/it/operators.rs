@@ -100,7 +100,7 @@ async fn casts_convert_as_trino_does() {
         ("SELECT CAST(2.5 AS integer), CAST(-2.5e0 AS bigint), CAST('12' AS smallint)", "integer bigint smallint", "3 -3 12"),
         ("SELECT CAST(1e0 AS varchar), CAST(1.50 AS varchar), CAST(true AS varchar)", "varchar varchar varchar", "1.0E0 1.50 true"),
         ("SELECT CAST(DATE '2020-01-31' AS varchar)", "varchar", "2020-01-31"),
-        ("SELECT CAST('abcdef' AS varchar(3)), CAST(1234 AS decimal(6,1)), CAST(1.25 AS decimal)", "varchar decimal(6,1) decimal(38,0)", "abc 1234.0 1"),
+        ("SELECT CAST('abcdef' AS varchar(3)), CAST(1234 AS decimal(6,1)), CAST(1.25 AS decimal)", "varchar(3) decimal(6,1) decimal(38,0)", "abc 1234.0 1"),
         ("SELECT TRY_CAST('x' AS integer), TRY_CAST('1' AS tinyint), CAST(NULL AS boolean)", "integer tinyint boolean", "NULL 1 NULL"),
         ("SELECT DECIMAL '10', DECIMAL '-0.50', BIGINT '7', DOUBLE '1.5', BOOLEAN 'true'", "decimal(2,0) decimal(2,2) bigint double boolean", "10 -0.50 7 1.5 true"),
         ("SELECT CAST(x AS bigint) FROM (VALUES ('1'), (' 2 ')) t(x) WHERE CAST(x AS integer) = 2", "bigint", "2"),
@@ -138,6 +138,40 @@ async fn casts_that_cannot_be_are_errors() {
             "TYPE_MISMATCH",
             "line 1:8: Values rows have mismatched types: integer vs varchar(1)",
         ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn texts_have_their_length_in_their_type() {
+    check_rows(&[
+        ("SELECT 'abc', CAST(1 AS varchar(5)), 'a' || 'b', NULL", "varchar(3) varchar(5) varchar unknown", "abc 1 ab NULL"),
+        ("SELECT x, upper(x), max(x) FROM (VALUES ('a'), ('bcd')) t(x) GROUP BY x ORDER BY x LIMIT 1", "varchar(3) varchar(3) varchar(3)", "a A a"),
+        ("SELECT CASE WHEN true THEN 'a' ELSE 'bcd' END UNION ALL SELECT 'efghi'", "varchar(5)", "a; efghi"),
+        ("SELECT coalesce(x, 'zz') FROM (VALUES ('a'), (NULL)) t(x)", "varchar(2)", "a; zz"),
+        ("SELECT typeof(1), typeof('ab'), typeof(x), typeof(NULL) FROM (VALUES (1.5)) t(x)", "varchar(7) varchar(10) varchar(12) varchar(7)", "integer varchar(2) decimal(2,1) unknown"),
+        ("SELECT CHAR 'ab ', CAST('x' AS char(3)), (SELECT 'abcd')", "char(3) char(3) varchar(4)", "ab x abcd"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn choices_between_values() {
+    check_rows(&[
+        ("SELECT if(x > 1, 'big', 'small'), if(x > 1, x) FROM (VALUES (1), (2)) t(x)", "varchar(5) integer", "small NULL; big 2"),
+        ("SELECT greatest(1, 2.5, 2), least(1, NULL), greatest('a', 'b')", "decimal(11,1) integer varchar(1)", "2.5 NULL b"),
+        ("SELECT nullif(1, 1.0), nullif(1, 2), nullif('a', 'b')", "integer integer varchar(1)", "NULL 1 a"),
+        ("SELECT x FROM (VALUES (1), (NULL), (2)) t(x) ORDER BY x DESC", "integer", "2; 1; NULL"),
+        ("SELECT x, row_number() OVER (ORDER BY x DESC) FROM (VALUES (NULL), (1), (2)) t(x) ORDER BY 2", "integer bigint", "2 1; 1 2; NULL 3"),
+        ("SELECT x FROM (VALUES (1), (2), (3)) t(x) ORDER BY x OFFSET 1 LIMIT 1", "integer", "2"),
+        ("SELECT x FROM (VALUES (1), (2)) t(x) ORDER BY x LIMIT ALL", "integer", "1; 2"),
+        ("SELECT x FROM (VALUES (1), (2), (3)) t(x) ORDER BY x OFFSET 1 ROW FETCH FIRST ROW ONLY", "integer", "2"),
+        ("SELECT \"X\", T.\"x\" FROM (VALUES (1)) t(x)", "integer integer", "1 1"),
+    ])
+    .await;
+    check_failures(&[
+        ("SELECT coalesce(1)", "INVALID_FUNCTION_ARGUMENT", "line 1:8: The 'coalesce' function must have at least two arguments"),
+        ("SELECT if(true, 1, 'a')", "TYPE_MISMATCH", "line 1:8: All CASE results must be the same type or coercible to a common type. Cannot find common type between integer and varchar(1), all types (without duplicates): [integer, varchar(1)]"),
     ])
     .await;
 }
