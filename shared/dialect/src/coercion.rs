@@ -22,6 +22,7 @@ use waterbear_functions::coercion::{common_type, is_number, is_text};
 use waterbear_protocol::{ErrorCode, Failure};
 use waterbear_types::TrinoType;
 
+use crate::attempt::lenient;
 use crate::operators::{coerce, type_name};
 use crate::types::Scope;
 
@@ -103,6 +104,7 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::ScalarFunction(ScalarFunction { func, args }) => {
             let args = match func.name() {
                 "coalesce" => meet(args, "All COALESCE operands", schema)?,
+                "try" => return attempt(args).map(Transformed::yes),
                 "nullif" => return nullif(func, args, schema).map(Transformed::yes),
                 "greatest" | "least" => {
                     meet(args, &format!("All {} operands", func.name().to_uppercase()), schema)?
@@ -141,6 +143,17 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         other => return Ok(Transformed::no(other)),
     }))
+}
+
+fn attempt(mut args: Vec<Expr>) -> Result<Expr> {
+    match (args.pop(), args.is_empty()) {
+        (Some(only), true) => lenient(only),
+        _ => {
+            let message = "The 'try' function must have exactly one argument";
+            let failure = Failure::new(ErrorCode::INVALID_FUNCTION_ARGUMENT, message);
+            Err(DataFusionError::External(Box::new(failure)))
+        }
+    }
 }
 
 /// `nullif(a, b)` is of the type of `a`, whatever type the two are compared in.

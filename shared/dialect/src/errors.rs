@@ -65,7 +65,8 @@ impl Visitor for Blamed<'_> {
             }
             Expr::Function(function) => {
                 let name = function.name.to_string().to_uppercase();
-                self.blame(starts(&format!("All {name} operands")), &function.name)
+                let about = starts(&format!("All {name} operands"));
+                self.blame(about || name == "IF" && starts("All CASE"), &function.name)
             }
             _ => ControlFlow::Continue(()),
         }

@@ -1,7 +1,5 @@
 //! Puts Trino's operators and number literals in a tree into the form that `operators` plans.
 
-use std::collections::HashSet;
-
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, Expr, Function, GroupByExpr, LimitClause, NamedWindowExpr, OrderBy,
     OrderByKind, Query, Select, Spanned, UnaryOperator, Value, ValueWithSpan, WindowFrame,
@@ -15,82 +13,55 @@ use super::operators::{CAST, LITERAL, NEGATE, TRY_CAST, marked};
 /// The operators of one statement.
 pub(super) struct Operators<'a> {
     tokens: &'a [TokenWithSpan],
-    /// Where numbers stand that count rows or columns: they are no expressions.
-    counts: HashSet<Location>,
 }
 
 impl<'a> Operators<'a> {
     pub fn new(tokens: &'a [TokenWithSpan]) -> Self {
-        Self { tokens, counts: HashSet::new() }
+        Self { tokens }
     }
 
     /// Leaves the numbers of LIMIT and OFFSET alone, and those that name a column in ORDER BY.
-    pub fn keep_ordinals(&mut self, query: &Query) {
-        if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &query.limit_clause {
-            self.keep(limit.as_ref());
-            self.keep(offset.as_ref().map(|offset| &offset.value));
+    pub fn keep_ordinals(query: &mut Query) {
+        if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
+            limit.iter_mut().for_each(keep);
+            offset.iter_mut().for_each(|offset| keep(&mut offset.value));
         }
-        if let Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) = &query.order_by {
-            self.keep(items.iter().map(|item| &item.expr));
+        if let Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) = &mut query.order_by {
+            items.iter_mut().for_each(|item| keep(&mut item.expr));
         }
     }
 
     /// Leaves alone the numbers that name a column in GROUP BY, and the frames of named windows.
-    pub fn keep_positions(&mut self, select: &Select) {
-        if let GroupByExpr::Expressions(items, _) = &select.group_by {
+    pub fn keep_positions(select: &mut Select) {
+        if let GroupByExpr::Expressions(items, _) = &mut select.group_by {
             for item in items {
                 match item {
                     Expr::GroupingSets(sets) | Expr::Cube(sets) | Expr::Rollup(sets) => {
-                        self.keep(sets.iter().flatten());
+                        sets.iter_mut().flatten().for_each(keep);
                     }
-                    item => self.keep([item]),
+                    item => keep(item),
                 }
             }
         }
-        for window in &select.named_window {
-            if let NamedWindowExpr::WindowSpec(spec) = &window.1 {
-                self.keep_bounds(spec.window_frame.as_ref());
+        for window in &mut select.named_window {
+            if let NamedWindowExpr::WindowSpec(spec) = &mut window.1 {
+                keep_bounds(spec.window_frame.as_mut());
             }
         }
     }
 
     /// Leaves the numbers in a window's frame alone.
-    pub fn keep_frame(&mut self, function: &Function) {
-        if let Some(WindowType::WindowSpec(spec)) = &function.over {
-            self.keep_bounds(spec.window_frame.as_ref());
-        }
-    }
-
-    fn keep_bounds(&mut self, frame: Option<&WindowFrame>) {
-        let bounds = frame
-            .into_iter()
-            .flat_map(|frame| std::iter::once(&frame.start_bound).chain(frame.end_bound.as_ref()));
-        for bound in bounds {
-            if let WindowFrameBound::Preceding(Some(rows))
-            | WindowFrameBound::Following(Some(rows)) = bound
-            {
-                self.keep([rows.as_ref()]);
-            }
-        }
-    }
-
-    fn keep<'e>(&mut self, exprs: impl IntoIterator<Item = &'e Expr>) {
-        for mut expr in exprs {
-            while let Expr::Nested(inner) = expr {
-                expr = inner;
-            }
-            if let Expr::Value(value) = expr {
-                self.counts.insert(value.span.start);
-            }
+    pub fn keep_frame(function: &mut Function) {
+        if let Some(WindowType::WindowSpec(spec)) = &mut function.over {
+            keep_bounds(spec.window_frame.as_mut());
         }
     }
 
     /// Rewrites one expression; what it is made of has been rewritten.
     pub fn rewrite(&self, expr: &mut Expr) {
         let rewritten = match expr {
-            Expr::Value(ValueWithSpan { value: Value::Number(text, _), span }) => {
-                // What the rewriting itself has made has no place and stays as it is.
-                if span.start.line == 0 || self.counts.contains(&span.start) {
+            Expr::Value(ValueWithSpan { value: Value::Number(text, kept), span }) => {
+                if std::mem::take(kept) {
                     return;
                 }
                 let text = Value::SingleQuotedString(std::mem::take(text)).with_span(*span);
@@ -158,6 +129,28 @@ impl<'a> Operators<'a> {
         let front = self.tokens.partition_point(|token| token.span.start < end);
         let found = self.tokens.get(..front)?.iter().rev().find(|token| is(token, operator))?;
         Some(found.span.start)
+    }
+}
+
+fn keep_bounds(frame: Option<&mut WindowFrame>) {
+    let Some(frame) = frame else { return };
+    for bound in std::iter::once(&mut frame.start_bound).chain(frame.end_bound.as_mut()) {
+        if let WindowFrameBound::Preceding(Some(rows)) | WindowFrameBound::Following(Some(rows)) =
+            bound
+        {
+            keep(rows);
+        }
+    }
+}
+
+/// A number that counts rows or columns is no expression. It is marked by a letter behind it, which
+/// no statement can have, until it has been passed.
+fn keep(mut expr: &mut Expr) {
+    while let Expr::Nested(inner) = expr {
+        expr = inner;
+    }
+    if let Expr::Value(ValueWithSpan { value: Value::Number(_, kept), .. }) = expr {
+        *kept = true;
     }
 }
 

@@ -76,7 +76,7 @@ impl VisitorMut for Rewriter<'_> {
         flow(check::query(query))?;
         flow(names::check_order_by(query))?;
         fetch_to_limit(query);
-        self.operators.keep_ordinals(query);
+        Operators::keep_ordinals(query);
         ControlFlow::Continue(())
     }
 
@@ -92,7 +92,7 @@ impl VisitorMut for Rewriter<'_> {
         flow(self.time.select(select))?;
         let visible = self.queries.last().copied().unwrap_or(true);
         self.names.mark(select, visible, self.quoted);
-        self.operators.keep_positions(select);
+        Operators::keep_positions(select);
         ControlFlow::Continue(())
     }
 
@@ -145,7 +145,7 @@ impl Rewriter<'_> {
             }
             Expr::Value(value) => check_value(value)?,
             Expr::Function(function) => {
-                self.operators.keep_frame(function);
+                Operators::keep_frame(function);
                 if let Some(case) = conditional::rewrite(function)? {
                     *expr = case;
                     return Ok(());

@@ -30,6 +30,7 @@ const LIKE_THEIR_ARGUMENT: &[&str] = &[
     "substr",
     "substring",
     "trim",
+    "try",
     "upper",
 ];
 

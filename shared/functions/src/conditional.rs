@@ -1,4 +1,4 @@
-//! `greatest`, `least` and `typeof`.
+//! `greatest`, `least`, `typeof` and `try`.
 
 use std::sync::Arc;
 
@@ -22,9 +22,11 @@ pub(crate) fn functions() -> Functions {
         let signature = Signature::user_defined(Volatility::Immutable);
         Arc::new(ScalarUDF::from(Extreme { largest, signature }))
     };
-    let signature = Signature::any(1, Volatility::Immutable);
-    let type_of = Arc::new(ScalarUDF::from(TypeOf { signature }));
-    Functions { scalar: vec![extreme(true), extreme(false), type_of], ..Functions::default() }
+    let signature = || Signature::any(1, Volatility::Immutable);
+    let type_of = Arc::new(ScalarUDF::from(TypeOf { signature: signature() }));
+    let attempt = Arc::new(ScalarUDF::from(Attempt { signature: signature() }));
+    let scalar = vec![extreme(true), extreme(false), type_of, attempt];
+    Functions { scalar, ..Functions::default() }
 }
 
 /// The largest or the smallest of its arguments; NULL as soon as one of them is.
@@ -115,6 +117,33 @@ impl ScalarUDFImpl for TypeOf {
         let named = TrinoType::of_field(field)
             .map_err(|failure| DataFusionError::External(Box::new(failure)))?;
         Ok(ColumnarValue::Scalar(ScalarValue::from(named.listing())))
+    }
+}
+
+/// `try`, while a query is planned: the dialect puts what it means in its place.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Attempt {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Attempt {
+    fn name(&self) -> &str {
+        "try"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match types {
+            [only] => Ok(only.clone()),
+            _ => internal_err!("try of {types:?}"),
+        }
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        internal_err!("try was not planned")
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
+use crate::lenient::twin;
 use crate::{arithmetic, array, cast, conditional, datetime, row};
 
 /// Functions of all kinds, to be registered together.
@@ -49,9 +50,13 @@ pub fn scalar_function(name: &str) -> Option<Arc<ScalarUDF>> {
 }
 
 /// Adds Trino's functions to those that a session already has; of two with one name Trino's stays.
+/// Each scalar function has a twin for TRY.
 pub fn register(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     let all = all();
-    builder.scalar_functions().get_or_insert_default().extend(all.scalar);
+    let scalar = builder.scalar_functions().get_or_insert_default();
+    scalar.extend(all.scalar);
+    let twins: Vec<_> = scalar.iter().map(twin).collect();
+    scalar.extend(twins);
     builder.higher_order_functions().get_or_insert_default().extend(all.higher_order);
     builder.aggregate_functions().get_or_insert_default().extend(all.aggregate);
     builder.window_functions().get_or_insert_default().extend(all.window);

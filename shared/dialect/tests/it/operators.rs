@@ -175,3 +175,29 @@ async fn choices_between_values() {
     ])
     .await;
 }
+
+#[tokio::test]
+async fn try_gives_null_for_what_fails() {
+    check_rows(&[
+        ("SELECT try(1 / x), try(10 / x + 1) FROM (VALUES (0), (2)) t(x)", "integer integer", "NULL NULL; 0 6"),
+        ("SELECT try(CAST(x AS integer)) FROM (VALUES ('1'), ('a')) t(x)", "integer", "1; NULL"),
+        ("SELECT coalesce(try(2147483647 + x), -1) FROM (VALUES (1), (0)) t(x)", "integer", "-1; 2147483647"),
+        ("SELECT try(CASE WHEN x > 0 THEN 4 / (x - 1) ELSE 7 END) FROM (VALUES (1), (0), (3)) t(x)", "integer", "NULL; 7; 2"),
+        ("SELECT x FROM (VALUES (0), (2)) t(x) WHERE try(4 / x) = 2", "integer", "2"),
+    ])
+    .await;
+    check_failures(&[(
+        "SELECT try(coalesce(1 / 0, 5))",
+        "NOT_SUPPORTED",
+        "TRY of an expression that gives a value for NULL is not supported",
+    )])
+    .await;
+}
+
+#[tokio::test]
+async fn parameters_have_the_types_of_literals() {
+    check_rows(&[
+        ("EXECUTE IMMEDIATE 'SELECT ?, ? + 1, ? FROM (VALUES (1)) t(x) ORDER BY 1 LIMIT ?' USING 1, 1e0, -2.50, 5", "integer double decimal(3,2)", "1 2.0 -2.50"),
+    ])
+    .await;
+}

@@ -55,28 +55,11 @@ impl Source {
     }
 }
 
-/// The texts of dates and timestamps.
+/// The texts of values in time.
 fn temporal(array: &ArrayRef) -> Result<StringArray, Failure> {
-    let format = match array.data_type() {
-        DataType::Date32 => "%Y-%m-%d",
-        DataType::Timestamp(TimeUnit::Second, None) => "%Y-%m-%d %H:%M:%S",
-        DataType::Timestamp(TimeUnit::Millisecond, None) => "%Y-%m-%d %H:%M:%S%.3f",
-        DataType::Timestamp(TimeUnit::Microsecond, None) => "%Y-%m-%d %H:%M:%S%.6f",
-        DataType::Timestamp(TimeUnit::Nanosecond, None) => "%Y-%m-%d %H:%M:%S%.9f",
-        other => {
-            let name = TrinoType::of(other)?.listing();
-            let message = format!("A cast of {name} to varchar is not supported");
-            return Err(Failure::new(ErrorCode::NOT_SUPPORTED, message));
-        }
-    };
-    let options =
-        FormatOptions::new().with_date_format(Some(format)).with_timestamp_format(Some(format));
-    let failure =
-        |error: ArrowError| Failure::new(ErrorCode::GENERIC_INTERNAL_ERROR, error.to_string());
-    let formatter = ArrayFormatter::try_new(array, &options).map_err(failure)?;
-    let text = |row| match array.is_null(row) {
-        true => Ok(None),
-        false => formatter.value(row).try_to_string().map(Some).map_err(failure),
-    };
-    (0..array.len()).map(text).collect()
+    crate::datetime::to_varchar(array).unwrap_or_else(|| {
+        let name = TrinoType::of(array.data_type())?.listing();
+        let message = format!("A cast of {name} to varchar is not supported");
+        Err(Failure::new(ErrorCode::NOT_SUPPORTED, message))
+    })
 }
