@@ -26,10 +26,12 @@ pub(super) fn padded(batch: RecordBatch, columns: &[OutputColumn]) -> Result<Rec
     for (array, column) in arrays.iter_mut().zip(columns) {
         let TrinoType::Char(length) = column.trino_type else { continue };
         let texts = cast(array, &DataType::Utf8).map_err(internal)?;
-        let pad = |text: Option<&str>| {
-            text.map(|text| format!("{text:<width$}", width = length as usize))
+        let pad = |text: &str| {
+            let missing = (length as usize).saturating_sub(text.chars().count());
+            format!("{text}{}", " ".repeat(missing))
         };
-        *array = Arc::new(texts.as_string::<i32>().iter().map(pad).collect::<StringArray>());
+        let texts = texts.as_string::<i32>().iter().map(|text| text.map(pad));
+        *array = Arc::new(texts.collect::<StringArray>());
     }
     let schema = batch.schema();
     let fields = schema

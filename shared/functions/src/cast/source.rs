@@ -5,9 +5,7 @@ use arrow::array::{
     Int64Array, StringArray,
 };
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type, TimeUnit};
-use arrow::error::ArrowError;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type};
 use waterbear_protocol::{ErrorCode, Failure};
 use waterbear_types::TrinoType;
 
