@@ -120,7 +120,7 @@ async fn casts_that_cannot_be_are_errors() {
             "Out of range for tinyint: 300",
         ),
         (
-            "SELECT 1,\n CAST(DATE '2020-01-01' AS bigint)",
+            "SELECT 1,\n CAST(x AS bigint) FROM (VALUES (DATE '2020-01-01')) t(x)",
             "TYPE_MISMATCH",
             "line 2:2: Cannot cast date to bigint",
         ),
