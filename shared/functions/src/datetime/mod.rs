@@ -15,8 +15,6 @@ mod literal;
 mod parse;
 mod pattern;
 mod spans;
-#[cfg(test)]
-mod tests;
 pub mod text;
 mod udf;
 mod units;

@@ -68,6 +68,9 @@ impl Zone {
 
     /// The zone of a name that is written as it is kept: the zone of a column.
     pub(super) fn named(name: &str) -> Option<Self> {
+        // Other engines' files call it so.
+        let name =
+            if ["+00:00", "-00:00", "+00", "Z", "Etc/UTC"].contains(&name) { "UTC" } else { name };
         Tz::from_str(name).ok().map(|tz| Self { name: Arc::from(name), tz })
     }
 

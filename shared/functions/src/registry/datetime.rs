@@ -94,6 +94,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     scalar("parse_duration", "varchar(x)", "interval day to second", "The interval of a text"),
     scalar("quarter", "date", "bigint", "Quarter of the year"),
     scalar("second", "timestamp(p)", "bigint", "Second of the minute"),
+    scalar("timezone", "timestamp(p) with time zone", "varchar", "The time zone of a timestamp"),
     scalar("timezone_hour", "timestamp(p) with time zone", "bigint", "Hours of the zone's offset"),
     scalar(
         "timezone_minute",
