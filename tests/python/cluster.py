@@ -239,7 +239,7 @@ class Cluster:
         def there():
             try:
                 return len(self.active_workers()) == count
-            except (OSError, trino.exceptions.Error):
+            except (OSError, trino.exceptions.Error, trino.exceptions.HttpError):
                 return False
 
         eventually(there, seconds, f"{count} active workers in system.runtime.nodes")

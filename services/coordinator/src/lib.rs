@@ -33,7 +33,7 @@ use waterbear_serve::stacks;
 use waterbear_telemetry::ServiceMetrics;
 
 use crate::catalogs::Catalogs;
-use crate::client_api::ClientApiOptions;
+use crate::client_api::{ClientApiOptions, Ready};
 use crate::query::handle::QueryRegistry;
 use crate::query::limits::QueryLimits;
 use crate::query::runner::{Runner, RunnerOptions};
@@ -93,12 +93,15 @@ impl Coordinator {
             exchange_metrics: ExchangeMetrics::new(&metrics.labels()),
             lease: options.lease,
         };
+        let cluster = options.membership.clone();
+        let ready = Ready::when(move || cluster.view().known);
         let runner = Runner::new(catalogs, options.membership, options.runner, run);
         let api = ClientApiOptions {
             client_timeout: options.client_timeout,
             process_forwarded: options.process_forwarded,
             alternate_header: options.alternate_header,
             limits: options.limits,
+            ready,
             https: false,
             runtime: options.engine.runtime().clone(),
         };

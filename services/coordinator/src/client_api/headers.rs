@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::http::header::{AUTHORIZATION, USER_AGENT, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -18,6 +18,9 @@ pub enum Refusal {
     /// The request names no user.
     #[error("{0}")]
     Unauthenticated(String),
+    /// The coordinator does not know its cluster yet.
+    #[error("Trino server is still initializing")]
+    Starting,
     /// The request is malformed.
     #[error("{0}")]
     BadRequest(String),
@@ -30,6 +33,9 @@ impl IntoResponse for Refusal {
             Refusal::Unauthenticated(_) => {
                 (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Basic realm=\"Trino\"")], text)
                     .into_response()
+            }
+            Refusal::Starting => {
+                (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], text).into_response()
             }
             Refusal::BadRequest(_) => (StatusCode::BAD_REQUEST, text).into_response(),
         }

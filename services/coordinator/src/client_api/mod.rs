@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
@@ -53,10 +54,29 @@ pub struct ClientApiOptions {
     pub alternate_header: Option<String>,
     /// How many queries run, how long, and with how much memory.
     pub limits: QueryLimits,
+    /// Whether statements can be taken; until then clients are told to come again.
+    pub ready: Ready,
     /// Clients reach this listener over TLS.
     pub https: bool,
     /// Where statements are run and rows encoded: not where requests are answered.
     pub runtime: Handle,
+}
+
+/// Says whether the coordinator knows its cluster.
+#[derive(Clone)]
+pub struct Ready(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Ready {
+    /// Ready as soon as `ready` says so.
+    pub fn when(ready: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ready))
+    }
+}
+
+impl std::fmt::Debug for Ready {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Ready").field(&(self.0)()).finish()
+    }
 }
 
 struct Api {
@@ -92,6 +112,9 @@ pub fn routes(
             "/v1/statement/executing/partialCancel/{query}/{stage}/{slug}/{token}",
             delete(partial_cancel),
         )
+        .route("/", get(to_ui))
+        .route("/ui", get(to_ui))
+        .route("/ui/", get(ui))
         .route("/v1/query", get(list_queries))
         .route("/v1/query/{query}", get(show_query).delete(cancel_query))
         .route("/v1/query/{query}/killed", put(kill_query))
@@ -184,6 +207,9 @@ async fn submit(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refusal> {
+    if !(api.options.ready.0)() {
+        return Err(Refusal::Starting);
+    }
     let request = api.request(&headers)?;
     let context = headers::session(&request)?;
     let base = api.base(&headers, &uri)?;
@@ -206,6 +232,16 @@ async fn submit(
     let answer = statement.accepted(&base);
     api.statements().insert(query.id().clone(), statement);
     Ok(answer.into_response())
+}
+
+/// Trino's clients show people the way to `/ui/`.
+async fn to_ui(State(api): ApiState, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
+    let location = format!("{}/ui/", api.base(&headers, &uri)?);
+    Ok((StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response())
+}
+
+async fn ui() -> &'static str {
+    "There is no web page yet. Queries: /v1/query, nodes: system.runtime.nodes, metrics: /metrics.\n"
 }
 
 async fn queued(

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
-use waterbear_dialect::shown_duration;
+use waterbear_dialect::{ClientTransaction, shown_duration};
 use waterbear_protocol::client::{QueryError, StatementStats};
 use waterbear_protocol::task::TaskState;
 
@@ -94,28 +94,32 @@ fn session(query: &QueryHandle) -> Value {
     }
     let mut value = json!({
         "queryId": query.id().as_str(),
-        "clientTransactionSupport": true,
+        "clientTransactionSupport": context.transaction != ClientTransaction::Unsupported,
         "user": context.user,
-        "originalUser": context.user,
+        "originalUser": context.original_user.as_deref().unwrap_or(&context.user),
         "groups": [],
         "enabledRoles": [],
-        "path": {},
+        "path": {"rawPath": context.path},
         "timeZoneKey": context.time_zone.as_deref().unwrap_or("UTC"),
-        "locale": "en_US",
+        "locale": context.language.as_deref().unwrap_or("en_US"),
         "clientTags": context.client_tags,
         "clientCapabilities": context.capabilities,
-        "resourceEstimates": {},
+        "resourceEstimates": context.resource_estimates,
         "start": instant(query.created()),
         "systemProperties": system,
         "catalogProperties": catalogs,
-        "catalogRoles": {},
-        "preparedStatements": {},
+        "catalogRoles": context.roles,
+        "preparedStatements": context.prepared_statements,
         "protocolName": "Trino",
     });
     if let Some(document) = value.as_object_mut() {
         put(document, "source", context.source.as_deref());
         put(document, "catalog", context.catalog.as_deref());
         put(document, "schema", context.schema.as_deref());
+        if let ClientTransaction::Open(id) = &context.transaction {
+            put(document, "transactionId", Some(id.as_str()));
+        }
+        put(document, "userAgent", context.user_agent.as_deref());
         put(document, "clientInfo", context.client_info.as_deref());
         put(document, "traceToken", context.trace_token.as_deref());
     }
@@ -138,6 +142,7 @@ pub fn basic(query: &QueryHandle, base: &str) -> Value {
     });
     if let Some(document) = value.as_object_mut() {
         put(document, "updateType", query.update_type());
+        put(document, "updateCount", query.update_count());
         if let Some(failure) = query.failure() {
             let code = failure.code;
             let kind = serde_json::to_value(code.error_type()).unwrap_or_default();

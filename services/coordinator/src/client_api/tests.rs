@@ -70,6 +70,7 @@ impl Client {
             process_forwarded: false,
             alternate_header: None,
             limits: QueryLimits::default(),
+            ready: Ready::when(|| true),
             https: false,
             runtime: Handle::current(),
         };
@@ -529,6 +530,7 @@ async fn queries_wait_for_their_turn() {
         process_forwarded: false,
         alternate_header: None,
         limits,
+        ready: Ready::when(|| true),
         https: false,
         runtime: Handle::current(),
     };
@@ -578,6 +580,7 @@ async fn an_alternate_prefix_is_answered_with_itself() {
         process_forwarded: false,
         alternate_header: Some("Presto".to_owned()),
         limits: QueryLimits::default(),
+        ready: Ready::when(|| true),
         https: false,
         runtime: Handle::current(),
     };
@@ -593,4 +596,32 @@ async fn an_alternate_prefix_is_answered_with_itself() {
     let mixed = [("X-Presto-User", "u"), ("X-Trino-Source", "s")];
     let refused = client.send("POST", "/v1/statement", &mixed, "INSERT").await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn clients_come_again_while_the_coordinator_starts() {
+    let known = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = Arc::clone(&known);
+    let options = ClientApiOptions {
+        client_timeout: Duration::from_secs(60),
+        process_forwarded: false,
+        alternate_header: None,
+        limits: QueryLimits::default(),
+        ready: Ready::when(move || seen.load(Ordering::SeqCst)),
+        https: false,
+        runtime: Handle::current(),
+    };
+    let registry = Arc::new(QueryRegistry::new());
+    let app = routes(Arc::clone(&registry), Arc::new(Writes), options);
+    let client = Client { app, registry };
+    let user = [("X-Trino-User", "u")];
+    let early = client.send("POST", "/v1/statement", &user, "x").await;
+    assert_eq!(early.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(early.headers["retry-after"], "1");
+    known.store(true, Ordering::SeqCst);
+    assert_eq!(client.send("POST", "/v1/statement", &user, "x").await.status, StatusCode::OK);
+    let moved = client.get("/").await;
+    assert_eq!(moved.status, StatusCode::SEE_OTHER);
+    assert_eq!(moved.headers["location"], "http://wb:8080/ui/");
+    assert_eq!(client.get("/ui/").await.status, StatusCode::OK);
 }

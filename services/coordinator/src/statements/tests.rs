@@ -439,7 +439,7 @@ async fn errors_have_trinos_codes_and_places() {
         ("SELECT 1 UNION SELECT 1, 2", TYPE_MISMATCH, ""),
         ("SELECT CAST(1 AS string)", TYPE_NOT_FOUND, "line 1:13: Unknown type: string"),
         ("SELECT CAST(1 AS float)", TYPE_NOT_FOUND, "line 1:13: Unknown type: float"),
-        ("SELECT ?", INVALID_PARAMETER_USAGE, "line 1:8: "),
+        ("SELECT ?", INVALID_PARAMETER_USAGE, "line 1:1: "),
         ("SELECT 1 LIMIT -1", GENERIC_USER_ERROR, ""),
         ("WITH a AS (SELECT 1), a AS (SELECT 2) SELECT * FROM a", DUPLICATE_NAMED_QUERY, ""),
         ("SELECT (SELECT 1, 2)", NOT_SUPPORTED, ""),
