@@ -1,14 +1,16 @@
 //! A query as DataFusion plans and runs it by itself: nothing is cut, nothing travels.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::sync::Arc;
 
-use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionConfig;
 use waterbear_connector::Connector;
 use waterbear_coordinator::catalogs::Catalogs;
 use waterbear_coordinator::client_api::json_rows;
+use waterbear_coordinator::planner::{self, CutOptions};
 use waterbear_coordinator::query::handle::QueryRegistry;
 use waterbear_coordinator::system::SystemSources;
 use waterbear_dialect::{self as dialect, ClientContext, Statement};
@@ -41,11 +43,36 @@ impl InProcess {
         }
     }
 
-    async fn rows(&self, sql: &str) -> Result<Option<Table>, Failure> {
-        let statement = dialect::parse(sql)?;
-        if !matches!(statement, Statement::Query(_)) {
-            return Ok(None);
+    /// The plans of a query, as text: as understood, as optimised, as run here, and as cut.
+    ///
+    /// # Errors
+    /// As for the query's rows.
+    pub async fn plans(&self, sql: &str, options: CutOptions) -> Result<String, Failure> {
+        let (state, context) = self.session();
+        let planned = dialect::plan_query(&dialect::parse(sql)?, &state, &context).await?;
+        let failed = |error| failure_of(&error);
+        let optimized = state.optimize(&planned.plan).map_err(failed)?;
+        let whole = state.create_physical_plan(&planned.plan).await.map_err(failed)?;
+        let mut text = format!(
+            "{}\n\n{}\n\n{}",
+            planned.plan.display_indent(),
+            optimized.display_indent(),
+            planner::display(&whole)
+        );
+        let stages = planner::plan(&planned.plan, &state, options).await?;
+        for fragment in &stages.fragments {
+            let _ = write!(
+                text,
+                "\nstage {}: {} tasks\n{}",
+                fragment.stage,
+                fragment.tasks.len(),
+                planner::display(&fragment.tasks[0])
+            );
         }
+        Ok(text)
+    }
+
+    fn session(&self) -> (SessionState, ClientContext) {
         // One partition: then no plan has an exchange, not even inside a process.
         let config = SessionConfig::new()
             .with_target_partitions(1)
@@ -60,6 +87,15 @@ impl InProcess {
             schema: Some("tiny".to_owned()),
             ..ClientContext::default()
         };
+        (state, context)
+    }
+
+    async fn rows(&self, sql: &str) -> Result<Option<Table>, Failure> {
+        let statement = dialect::parse(sql)?;
+        if !matches!(statement, Statement::Query(_)) {
+            return Ok(None);
+        }
+        let (state, context) = self.session();
         let planned = dialect::plan_query(&statement, &state, &context).await?;
         let failed = |error| failure_of(&error);
         let plan = state.create_physical_plan(&planned.plan).await.map_err(failed)?;

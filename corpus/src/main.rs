@@ -2,12 +2,16 @@
 //!
 //! Layout: [`files`] reads `tests/corpus/*.slt` and judges, [`ways`] are the ways to run a query
 //! ([`in_process`] and on a [`cluster`]), [`rows`] shows and compares rows, [`data`] makes the
-//! tables of the catalog `corpus`.
+//! tables of the catalog `corpus`. [`mod@random`] makes queries, [`fuzz`]
+//! compares their answers, [`deep`] asks large ones.
 
 mod cluster;
 mod data;
+mod deep;
 mod files;
+mod fuzz;
 mod in_process;
+mod random;
 mod rows;
 mod ways;
 
@@ -39,6 +43,35 @@ enum Command {
         /// Files, or folders of them.
         #[arg(required = true)]
         paths: Vec<PathBuf>,
+    },
+    /// Asks deep and large statements on both clusters.
+    Deep {
+        /// The binary whose clusters are asked.
+        #[arg(long)]
+        binary: Option<PathBuf>,
+    },
+    /// Asks random queries in process and on three workers, and compares.
+    Fuzz {
+        /// The binary whose cluster is asked.
+        #[arg(long)]
+        binary: Option<PathBuf>,
+        /// For so long.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// The same queries for the same seed; else another one each time.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Prints how a query is planned, whole and cut.
+    Plan {
+        /// The query.
+        sql: String,
+        /// Workers to cut it for.
+        #[arg(long, default_value_t = 3)]
+        workers: usize,
+        /// `task.bytes-per-partition`.
+        #[arg(long, default_value_t = 1)]
+        bytes: usize,
     },
     /// Makes the tables of the catalog `corpus` in a folder, to look at them with other engines.
     Data {
@@ -76,6 +109,16 @@ async fn run(command: Command) -> anyhow::Result<bool> {
             let report = files::run(&ways, &paths, verbose).await?;
             print!("{report}");
             Ok(report.all_right())
+        }
+        Command::Deep { binary } => deep::run(&ways::Ways::start(binary).await?).await,
+        Command::Fuzz { binary, seconds, seed } => {
+            let ways = ways::Ways::start(binary).await?;
+            let seed = seed.unwrap_or_else(rand::random);
+            fuzz::run(&ways, seed, std::time::Duration::from_secs(seconds)).await
+        }
+        Command::Plan { sql, workers, bytes } => {
+            println!("{}", ways::plans(&sql, workers, bytes).await?);
+            Ok(true)
         }
         Command::Data { folder } => {
             data::generate(&folder)?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use tempfile::TempDir;
+use waterbear_coordinator::planner::CutOptions;
 use waterbear_testkit::client::{Answer, Session};
 
 use crate::cluster::{Cluster, Shape};
@@ -122,6 +123,20 @@ impl Ways {
             Way::ThreeWorkers => self.three_workers.is_alive(),
         }
     }
+}
+
+/// The plans of a query over the same tables.
+///
+/// # Errors
+/// When it cannot be planned.
+pub async fn plans(sql: &str, workers: usize, bytes: usize) -> anyhow::Result<String> {
+    let folder = tempfile::tempdir()?;
+    let files = folder.path().join("files");
+    data::generate(&files)?;
+    let in_process = InProcess::new(catalogs(&folder.path().join("etc"), &files)?);
+    let options = CutOptions { workers, partitions: 2, bytes_per_partition: bytes };
+    let plans = in_process.plans(sql, options).await;
+    plans.map_err(|failure| anyhow::anyhow!("{}: {}", failure.code.name(), failure.message))
 }
 
 type Connectors = BTreeMap<String, std::sync::Arc<dyn waterbear_connector::Connector>>;

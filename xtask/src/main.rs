@@ -43,6 +43,15 @@ enum Task {
     },
     /// Formatting, lints, documents; then everything that `test` does.
     Ci,
+    /// Compares random queries in process and on three workers; a difference prints its seed.
+    Fuzz {
+        /// How long.
+        #[arg(long, default_value_t = 1)]
+        minutes: u64,
+        /// The same queries for the same seed; else another one each time.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Builds the binary and the benchmarks, and runs one: `tpch`, `latency`, `start` or `all`.
     #[command(disable_help_flag = true)]
     Bench {
@@ -51,6 +60,9 @@ enum Task {
         arguments: Vec<String>,
     },
 }
+
+/// The seed of CI's random queries: a change is not judged by another's luck.
+const CI_SEED: &str = "1";
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
@@ -65,6 +77,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Task::Test { only, pytest } => test(&mut steps, only, &pytest),
         Task::Ci => checks::run(&mut steps).and_then(|()| test(&mut steps, None, &[])),
+        Task::Fuzz { minutes, seed } => fuzz(&mut steps, minutes, seed),
         Task::Bench { arguments } => {
             target_folder().and_then(|target| bench::run(&mut steps, &target, &arguments))
         }
@@ -88,7 +101,9 @@ fn test(steps: &mut Steps, only: Option<Part>, pytest: &[String]) -> anyhow::Res
         steps.cargo("rust tests", &["test", "--release", "--locked", "--workspace"])?;
     }
     if wanted(Part::Corpus) {
-        corpus(steps, &["run", "tests/corpus"])?;
+        corpus(steps, "corpus", &["run", "tests/corpus"])?;
+        corpus(steps, "deep statements", &["deep"])?;
+        corpus(steps, "random queries", &["fuzz", "--seconds", "60", "--seed", CI_SEED])?;
     }
     if wanted(Part::Python) {
         python::run(steps, &target_folder()?, pytest)?;
@@ -97,9 +112,19 @@ fn test(steps: &mut Steps, only: Option<Part>, pytest: &[String]) -> anyhow::Res
 }
 
 /// Runs the corpus' program, which starts clusters of the binary beside it.
-fn corpus(steps: &mut Steps, arguments: &[&str]) -> anyhow::Result<()> {
+fn corpus(steps: &mut Steps, name: &str, arguments: &[&str]) -> anyhow::Result<()> {
     let program = target_folder()?.join("release/waterbear-corpus");
-    steps.command("corpus", Command::new(program).args(arguments))
+    steps.command(name, Command::new(program).args(arguments))
+}
+
+fn fuzz(steps: &mut Steps, minutes: u64, seed: Option<u64>) -> anyhow::Result<()> {
+    let built = ["--package", "waterbear", "--package", "waterbear-corpus"];
+    steps.cargo("build", &[&["build", "--release", "--locked"][..], &built].concat())?;
+    let seconds = (minutes * 60).to_string();
+    let seed = seed.map(|seed| seed.to_string());
+    let seed = seed.iter().flat_map(|seed| ["--seed", seed.as_str()]);
+    let arguments: Vec<&str> = ["fuzz", "--seconds", &seconds].into_iter().chain(seed).collect();
+    corpus(steps, "random queries", &arguments)
 }
 
 /// The workspace's root: this crate lies in it.

@@ -55,6 +55,13 @@ pub(super) fn query(query: &Query) -> Checked {
     }
     for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
         refuse(cte.from.is_some(), query, "FROM in WITH")?;
+        let recursive = query.with.as_ref().is_some_and(|with| with.recursive)
+            && matches!(cte.query.body.as_ref(), SetExpr::SetOperation { .. });
+        // The planner would look at the terms alone.
+        let limited = cte.query.limit_clause.is_some() || cte.query.fetch.is_some();
+        refuse(recursive && limited, cte.query.as_ref(), "A limit in WITH RECURSIVE")?;
+        let nested = recursive && cte.query.with.is_some();
+        refuse(nested, cte.query.as_ref(), "WITH directly in WITH RECURSIVE")?;
     }
     set_expr(&query.body, query)
 }
@@ -74,6 +81,9 @@ fn set_expr(body: &SetExpr, query: &Query) -> Checked {
     match body {
         SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) => Ok(()),
         SetExpr::SetOperation { op, set_quantifier, left, right } => {
+            // The planner ignores how often a row is there.
+            let all = *op != SetOperator::Union && *set_quantifier == SetQuantifier::All;
+            refuse(all, query, &format!("{op} ALL"))?;
             refuse(*op == SetOperator::Minus, query, "MINUS")?;
             let by_name = matches!(
                 set_quantifier,

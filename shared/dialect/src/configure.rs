@@ -9,6 +9,7 @@ use crate::coercion::TrinoCoercion;
 use crate::decimals::TrinoDecimals;
 use crate::nested::Nested;
 use crate::operators;
+use crate::pushdown;
 use crate::temporal::{TemporalOperators, TrinoTime};
 
 /// Gives a session Trino's functions, and the rules by which its operators mean what they mean in
@@ -31,5 +32,7 @@ pub fn configure(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     // Before the planners of other operators, which know no intervals of Trino's; behind the one
     // that takes the marks from operators.
     planners.splice(0..0, [operators::planner(), Arc::new(TemporalOperators) as _]);
-    waterbear_functions::register(builder).with_analyzer_rules(analysis)
+    waterbear_functions::register(builder)
+        .with_analyzer_rules(analysis)
+        .with_physical_optimizer_rules(pushdown::physical_rules())
 }

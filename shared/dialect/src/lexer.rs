@@ -3,8 +3,10 @@
 use std::any::TypeId;
 use std::collections::HashMap;
 
+use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
 use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{
     Location, Token, TokenWithSpan, Tokenizer, TokenizerError,
 };
@@ -22,6 +24,25 @@ const MAX_CHAIN: usize = 1_000;
 pub(super) struct TrinoDialect;
 
 impl Dialect for TrinoDialect {
+    /// The parser lets `a IS DISTINCT FROM b AND c` compare `a` with `b AND c`.
+    fn parse_infix(
+        &self,
+        parser: &mut Parser,
+        expr: &Expr,
+        precedence: u8,
+    ) -> Option<Result<Expr, ParserError>> {
+        use Keyword as K;
+        let distinct = parser.parse_keywords(&[K::IS, K::DISTINCT, K::FROM]);
+        if !distinct && !parser.parse_keywords(&[K::IS, K::NOT, K::DISTINCT, K::FROM]) {
+            return None;
+        }
+        let one = Box::new(expr.clone());
+        Some(parser.parse_subexpr(precedence).map(|other| match distinct {
+            true => Expr::IsDistinctFrom(one, Box::new(other)),
+            false => Expr::IsNotDistinctFrom(one, Box::new(other)),
+        }))
+    }
+
     fn dialect(&self) -> TypeId {
         // Some constructs (UNNEST as a table) hang on the dialect's identity.
         TypeId::of::<GenericDialect>()

@@ -39,13 +39,17 @@ mod parameters;
 mod pattern;
 mod plan;
 mod prepare;
+mod pushdown;
 mod queries;
 mod rewrite;
 mod session;
+mod subqueries;
 mod tables;
 mod temporal;
 mod types;
 mod unnest;
+mod using;
+mod windows;
 
 pub use call::{Call, CallArgument, CallValue};
 pub use configure::configure;
@@ -149,6 +153,7 @@ pub fn parse(sql: &str) -> Result<Statement, Failure> {
 /// As [`parse`]; and NOT_FOUND for unknown prepared statements, INVALID_PARAMETER_USAGE for
 /// parameters that are missing or too many.
 pub fn parse_in(sql: &str, context: &ClientContext) -> Result<Statement, Failure> {
+    grow_stacks();
     let lexed = lex(sql)?;
     if let Some(statement) = prepare::parse(sql, &lexed, context)? {
         return Ok(statement);
@@ -168,6 +173,20 @@ pub fn check_prepared(sql: &str) -> Result<(), Failure> {
         Err(failure) if failure.code == ErrorCode::SYNTAX_ERROR => Err(failure),
         _ => Ok(()),
     }
+}
+
+/// What the parser and the planner leave of a stack before they take a new one. Their own value is
+/// less than unoptimised code needs from one such look to the next.
+const STACK_LEFT: usize = 1 << 20;
+/// What they take.
+const STACK_TAKEN: usize = 16 << 20;
+
+fn grow_stacks() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        recursive::set_minimum_stack_size(STACK_LEFT);
+        recursive::set_stack_allocation_size(STACK_TAKEN);
+    });
 }
 
 fn parse_lexed(lexed: Lexed) -> Result<Statement, Failure> {

@@ -18,7 +18,10 @@ use super::mark::Operators;
 use super::names::{self, Names};
 use super::operators;
 use super::pattern::LikePattern;
+use super::subqueries;
 use super::temporal::SessionTime;
+use super::using;
+use super::windows;
 
 /// Checks and rewrites a query in place; gives back what its columns are called.
 ///
@@ -88,6 +91,8 @@ impl VisitorMut for Rewriter<'_> {
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Failure> {
         flow(check::select(select))?;
+        flow(using::rewrite(select))?;
+        flow(subqueries::conditions(select))?;
         constructs::group_by(&mut select.group_by);
         flow(self.time.select(select))?;
         let visible = self.queries.last().copied().unwrap_or(true);
@@ -145,6 +150,7 @@ impl Rewriter<'_> {
             }
             Expr::Value(value) => check_value(value)?,
             Expr::Function(function) => {
+                windows::rewrite(function)?;
                 Operators::keep_frame(function);
                 if let Some(case) = conditional::rewrite(function)? {
                     *expr = case;

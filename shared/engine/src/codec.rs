@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{Schema, SchemaRef};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, plan_datafusion_err};
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::work_table::WorkTableExec;
 use datafusion_proto::bytes::{
@@ -24,6 +25,7 @@ use datafusion_proto::physical_plan::{
 use datafusion_proto::protobuf;
 use prost::Message;
 use waterbear_connector::{files, scan};
+use waterbear_protocol::{ErrorCode, Failure};
 
 use crate::exchange_source::ExchangeSourceExec;
 
@@ -35,17 +37,44 @@ const MAX_PARTITIONS: u32 = 1 << 16;
 /// # Errors
 /// `NotImplemented` with the operator's name for what cannot travel.
 pub fn encode_plan(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<u8>> {
+    refuse_losses(plan)?;
     let converter = DeduplicatingProtoConverter {};
     let codec = PlanCodec::default();
     let bytes = physical_plan_to_bytes_with_proto_converter(Arc::clone(plan), &codec, &converter);
     match (bytes, codec.refused.get()) {
-        (Ok(bytes), _) => Ok(bytes.into()),
+        (Ok(bytes), _) => readable(bytes.into()),
         // DataFusion wraps the refusal in a dump of the whole plan.
         (Err(_), Some(operator)) => Err(DataFusionError::NotImplemented(format!(
             "The operator {operator} is not supported: it cannot run on a worker yet"
         ))),
         (Err(error), None) => Err(error),
     }
+}
+
+/// The message, unless it is nested deeper than a worker would read.
+fn readable(message: Vec<u8>) -> Result<Vec<u8>> {
+    match protobuf::PhysicalPlanNode::decode(message.as_slice()) {
+        Ok(_) => Ok(message),
+        Err(error) => {
+            let message = format!("The query is nested too deeply for a worker: {error}");
+            let failure = Failure::new(ErrorCode::QUERY_EXCEEDED_COMPILER_LIMIT, message);
+            Err(DataFusionError::External(Box::new(failure)))
+        }
+    }
+}
+
+/// Refuses what DataFusion's protobuf would silently lose.
+fn refuse_losses(plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
+    plan.apply(|node| {
+        let groups = node.downcast_ref::<AggregateExec>().map(AggregateExec::group_expr);
+        // The sets are written one after the other, and told apart by the number of columns.
+        if groups.is_some_and(|by| by.expr().is_empty() && by.groups().len() > 1) {
+            let message = "GROUPING SETS of empty sets alone are not supported".to_owned();
+            return Err(DataFusionError::NotImplemented(message));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
 }
 
 /// Decodes a task's plan.
@@ -266,6 +295,7 @@ fn decode_exchange_source(
 mod tests {
     use arrow::datatypes::{DataType, Field};
     use arrow::util::pretty::pretty_format_batches;
+    use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
     use datafusion::physical_plan::collect;
     use datafusion::physical_plan::empty::EmptyExec;
     use datafusion::physical_plan::streaming::StreamingTableExec;
@@ -313,6 +343,22 @@ mod tests {
             assert_eq!(before, after, "{sql}");
             assert!(before.lines().count() > 4, "{before}");
         }
+    }
+
+    #[test]
+    fn a_plan_that_a_worker_could_not_read_is_refused() {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
+        let mut plan = Arc::new(EmptyExec::new(schema)) as Arc<dyn ExecutionPlan>;
+        for _ in 0..20 {
+            plan = Arc::new(CoalescePartitionsExec::new(plan));
+        }
+        assert!(encode_plan(&plan).is_ok());
+        for _ in 0..100 {
+            plan = Arc::new(CoalescePartitionsExec::new(plan));
+        }
+        let DataFusionError::External(error) = encode_plan(&plan).unwrap_err() else { panic!() };
+        let failure = error.downcast_ref::<Failure>().unwrap();
+        assert_eq!(failure.code, ErrorCode::QUERY_EXCEEDED_COMPILER_LIMIT);
     }
 
     #[test]

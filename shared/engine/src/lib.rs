@@ -35,6 +35,10 @@ pub use waterbear_functions::failure_of;
 use crate::exchange_source::TaskInputs;
 use crate::memory::{NodeMemory, TaskMemoryPool};
 
+/// Stack of a CPU thread. Plans are trees, and what parses, plans, decodes and drops them goes down
+/// to their leaves; only what is used of it takes memory.
+const STACK: usize = 64 << 20;
+
 /// What an engine may use of its machine.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
@@ -107,6 +111,7 @@ impl Engine {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name(format!("{}-cpu", options.name))
+            .thread_stack_size(STACK)
             .enable_all()
             .build()
             .map_err(|source| EngineError::Threads { threads, source })?;

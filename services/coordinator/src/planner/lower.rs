@@ -169,6 +169,9 @@ fn plan_of_task(
 ) -> Result<Arc<dyn ExecutionPlan>, Uncut> {
     let mut failure = None;
     let plan = Arc::clone(body).transform_down(|node| {
+        let whole = without_broadcasts(&node);
+        let stripped = !Arc::ptr_eq(&whole, &node);
+        let node = whole;
         if let Some(leaf) = node.downcast_ref::<DistributedLeafExec>() {
             return match leaf.variants().get(task) {
                 Some(own) if leaf.variants().len() == tasks => {
@@ -181,11 +184,7 @@ fn plan_of_task(
                 }
             };
         }
-        if let Some(broadcast) = node.downcast_ref::<BroadcastExec>() {
-            // Left over where a boundary from one task to one task was not needed.
-            if broadcast.consumer_task_count() == 1 {
-                return Ok(Transformed::yes(Arc::clone(broadcast.input())));
-            }
+        if node.is::<BroadcastExec>() {
             failure = Some(Uncut("a broadcast is left inside a stage".to_owned()));
             return Ok(Transformed::new(node, false, TreeNodeRecursion::Stop));
         }
@@ -195,12 +194,25 @@ fn plan_of_task(
             failure = Some(Uncut(format!("{} is not divided into tasks", node.name())));
             return Ok(Transformed::new(node, false, TreeNodeRecursion::Stop));
         }
-        Ok(Transformed::no(node))
+        Ok(Transformed::new(node, stripped, TreeNodeRecursion::Continue))
     })?;
     match failure {
         Some(reason) => Err(reason),
         None => Ok(plan.data),
     }
+}
+
+/// What is below broadcasts to one task: they are left over where a boundary from one task to one
+/// task was not needed.
+fn without_broadcasts(node: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    let mut node = node;
+    while let Some(broadcast) = node.downcast_ref::<BroadcastExec>() {
+        if broadcast.consumer_task_count() != 1 {
+            break;
+        }
+        node = broadcast.input();
+    }
+    Arc::clone(node)
 }
 
 /// True when the plan has a leaf that is neither literal rows nor another stage's output.
