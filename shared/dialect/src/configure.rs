@@ -5,6 +5,8 @@ use std::sync::Arc;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::optimizer::Analyzer;
 
+use waterbear_functions::PadCharacters;
+
 use crate::coercion::TrinoCoercion;
 use crate::decimals::TrinoDecimals;
 use crate::nested::Nested;
@@ -27,6 +29,7 @@ pub fn configure(mut builder: SessionStateBuilder) -> SessionStateBuilder {
         analysis.splice(0..0, nested.rules);
     }
     analysis.insert(0, Arc::new(TrinoCoercion));
+    analysis.insert(0, Arc::new(PadCharacters));
     analysis.insert(0, Arc::new(TrinoTime));
     let planners = builder.expr_planners().get_or_insert_default();
     // Before the planners of other operators, which know no intervals of Trino's; behind the one

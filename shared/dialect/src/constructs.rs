@@ -2,8 +2,9 @@
 //! one function each.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-    GroupByExpr, Ident, ObjectName, ObjectNamePart, Spanned,
+    DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, GroupByExpr, Ident, ObjectName, ObjectNamePart, Spanned, TrimWhereField,
+    TypedString, Value,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -13,6 +14,31 @@ pub(super) fn rewrite(expr: &mut Expr) {
     match expr {
         Expr::Array(array) => *expr = call("$array", std::mem::take(&mut array.elem), span),
         Expr::Tuple(items) => *expr = call("row", std::mem::take(items), span),
+        Expr::Position { expr: part, r#in: whole } => {
+            let arguments = vec![take(whole), take(part)];
+            *expr = call("strpos", arguments, span);
+        }
+        Expr::Trim { trim_where, trim_what, expr: whole, trim_characters } => {
+            let name = match trim_where {
+                Some(TrimWhereField::Leading) => "ltrim",
+                Some(TrimWhereField::Trailing) => "rtrim",
+                Some(TrimWhereField::Both) | None => "trim",
+            };
+            let mut arguments = vec![take(whole)];
+            arguments.extend(trim_what.as_deref_mut().map(take));
+            arguments.extend(trim_characters.take().into_iter().flatten());
+            *expr = call(name, arguments, span);
+        }
+        Expr::Substring { expr: whole, substring_from: Some(from), substring_for, .. } => {
+            let mut arguments = vec![take(whole), take(from)];
+            arguments.extend(substring_for.as_deref_mut().map(take));
+            *expr = call("substring", arguments, span);
+        }
+        Expr::TypedString(TypedString { data_type: DataType::JSON, value, .. }) => {
+            *expr = call("json_parse", vec![Expr::Value(value.clone())], span);
+        }
+        // No function of Trino: the call is refused by its name.
+        Expr::Overlay { expr: whole, .. } => *expr = call("overlay", vec![take(whole)], span),
         Expr::Function(function) => {
             if let Some(name) = narrower(function) {
                 let span = function.name.span();
@@ -31,6 +57,11 @@ pub(super) fn group_by(group_by: &mut GroupByExpr) {
         item => vec![item],
     });
     *items = flat.collect();
+}
+
+/// Moves a part out of an expression that goes.
+fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::Value(Value::Null.with_empty_span()))
 }
 
 fn named(name: &str, span: Span) -> ObjectName {

@@ -18,6 +18,9 @@ use waterbear_types::TrinoType;
 /// The failure that the client sees for an error of planning `query`.
 pub(super) fn planning_failure(error: &DataFusionError, lexed: &Lexed, query: &Query) -> Failure {
     let failure = at_span(error, None, lexed);
+    if let Some(failure) = wrong_arguments(&failure, lexed) {
+        return failure;
+    }
     if failure.location.is_some() || failure.code != ErrorCode::TYPE_MISMATCH {
         return failure;
     }
@@ -27,6 +30,17 @@ pub(super) fn planning_failure(error: &DataFusionError, lexed: &Lexed, query: &Q
         Some(at) => failure_at(Some(at), failure.code, &failure.message),
         None => failure,
     }
+}
+
+/// A call with arguments that the function does not take. The planner puts its own words around
+/// the message.
+fn wrong_arguments(failure: &Failure, lexed: &Lexed) -> Option<Failure> {
+    let start = failure.message.find("Unexpected parameters (")?;
+    let message = first_line(&failure.message[start..]);
+    let message = message.split(". No function matches").next().unwrap_or(message);
+    let name = between(message, ") for function ", ".").unwrap_or_default();
+    let at = find(name, lexed);
+    Some(failure_at(at, ErrorCode::FUNCTION_NOT_FOUND, message))
 }
 
 /// Finds the first construct that a message without a place can be about.

@@ -43,6 +43,7 @@ mod pushdown;
 mod queries;
 mod rewrite;
 mod session;
+mod session_values;
 mod subqueries;
 mod tables;
 mod temporal;

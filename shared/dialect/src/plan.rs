@@ -24,6 +24,7 @@ use super::hidden::Named;
 use super::lexer::{Lexed, failure_at, place};
 use super::names::Names;
 use super::rewrite::rewrite;
+use super::session_values;
 use super::tables::{self, TableUse, Views};
 use super::temporal::{SessionTime, session_zone};
 use super::types;
@@ -141,6 +142,7 @@ pub(super) async fn plan_unanalysed(
     let time = SessionTime::new(context)?;
     let names = rewrite(&mut query, &parsed.lexed, time)
         .map_err(|failure| located(failure, &parsed.lexed))?;
+    session_values::rewrite(&mut query, context);
     let mut uses = Uses::default();
     let _ = query.visit(&mut uses);
     let mut named = Named::default();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::{binary, characters, json, math, regexp, string, url};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
@@ -22,6 +23,11 @@ pub struct Functions {
 }
 
 impl Functions {
+    /// Scalar functions alone.
+    pub fn of_scalars(scalar: Vec<Arc<ScalarUDF>>) -> Self {
+        Self { scalar, ..Self::default() }
+    }
+
     /// Adds those of another family.
     #[must_use]
     pub fn with(mut self, other: Self) -> Self {
@@ -36,6 +42,13 @@ impl Functions {
 /// All functions of this crate.
 pub(crate) fn all() -> Functions {
     Functions::default()
+        .with(characters::functions())
+        .with(string::functions())
+        .with(regexp::functions())
+        .with(math::functions())
+        .with(binary::functions())
+        .with(url::functions())
+        .with(json::functions())
         .with(arithmetic::functions())
         .with(array::functions())
         .with(cast::functions())
@@ -61,4 +74,19 @@ pub fn register(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     builder.aggregate_functions().get_or_insert_default().extend(all.aggregate);
     builder.window_functions().get_or_insert_default().extend(all.window);
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_function_hides_another() {
+        let mut names = HashSet::new();
+        for function in all().scalar {
+            assert!(names.insert(function.name().to_owned()), "{}", function.name());
+        }
+    }
 }

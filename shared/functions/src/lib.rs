@@ -8,17 +8,27 @@
 
 pub mod arithmetic;
 mod array;
+mod binary;
 pub mod cast;
+mod characters;
 pub mod coercion;
 mod conditional;
 pub mod datetime;
 mod failure;
 mod functions;
+mod json;
 pub mod lenient;
+mod math;
 mod nested;
+mod regexp;
 mod registry;
 mod row;
+mod scalar;
+mod signature;
+mod string;
+mod url;
 
+pub use characters::PadCharacters;
 pub use failure::failure_of;
 pub use functions::{Functions, register, scalar_function};
 pub use registry::{Availability, Function, FunctionKind, availability, supported_functions};

@@ -56,7 +56,7 @@ pub struct Function {
     /// The name, lower case.
     pub name: &'static str,
     /// The types of its arguments as Trino lists them: `varchar(x), bigint`. The last one may
-    /// end in `...`: it stands for any number of arguments.
+    /// end in `...`: it stands for any number of arguments. `ANY` is any type, `T` one type.
     pub arguments: &'static str,
     /// The type of its result.
     pub result: &'static str,
@@ -136,7 +136,7 @@ impl Function {
 
     /// The argument types as SHOW FUNCTIONS lists them.
     pub fn listed_arguments(&self) -> String {
-        self.arguments.replace("...", "")
+        self.arguments.replace("...", "").replace("ANY", "T")
     }
 
     fn is_supported(&self) -> bool {

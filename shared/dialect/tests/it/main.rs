@@ -1,7 +1,9 @@
 //! The dialect from a statement's text to rows.
 #![allow(clippy::unwrap_used)]
 
+mod functions;
 mod operators;
+mod values;
 
 use std::sync::Arc;
 

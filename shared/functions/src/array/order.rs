@@ -1,8 +1,6 @@
 //! The order of an array's items.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, AsArray, StringArray, UInt64Array};
+use arrow::array::{ArrayRef, UInt64Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::{Result, ScalarValue};
@@ -13,7 +11,7 @@ pub(super) const TABLE: &[Def] = &[
     Def { name: "array_sort", resolve: list_type, invoke: sort, volatile: false },
     Def { name: "array_max", resolve: item_type, invoke: max, volatile: false },
     Def { name: "array_min", resolve: item_type, invoke: min, volatile: false },
-    Def { name: "reverse", resolve: reverse_type, invoke: reverse, volatile: false },
+    Def { name: "$array_reverse", resolve: list_type, invoke: reverse, volatile: false },
     Def { name: "shuffle", resolve: list_type, invoke: shuffle, volatile: true },
 ];
 
@@ -29,16 +27,6 @@ fn item_type(types: &[DataType], _: &Constants<'_>) -> Option<Resolved> {
     let [list] = types else { return None };
     let item = item_of(list)?;
     Resolved::like(vec![list_of(&item)], &item)
-}
-
-/// `reverse` takes strings too.
-fn reverse_type(types: &[DataType], constants: &Constants<'_>) -> Option<Resolved> {
-    match types {
-        [DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View] => {
-            Resolved::new(vec![DataType::Utf8], DataType::Utf8)
-        }
-        _ => list_type(types, constants),
-    }
 }
 
 fn sort(arguments: &[ArrayRef], _: &Field) -> Result<ArrayRef> {
@@ -90,13 +78,6 @@ fn min(arguments: &[ArrayRef], _: &Field) -> Result<ArrayRef> {
 }
 
 fn reverse(arguments: &[ArrayRef], _: &Field) -> Result<ArrayRef> {
-    if let Some(text) = arguments[0].as_string_opt::<i32>() {
-        let reversed: StringArray = text
-            .iter()
-            .map(|text| text.map(|text| text.chars().rev().collect::<String>()))
-            .collect();
-        return Ok(Arc::new(reversed));
-    }
     let lists = Lists::new(&arguments[0])?;
     let mut result = Gather::default();
     for range in lists.ranges() {

@@ -3,6 +3,7 @@
 use super::{Function, scalar};
 
 pub(super) const FUNCTIONS: &[Function] = &[
+    scalar("$json_to_varchar", "json", "varchar", "").special(),
     scalar("is_json_scalar", "json", "boolean", "Whether a JSON value is a scalar"),
     scalar("is_json_scalar", "varchar(x)", "boolean", "Whether a JSON value is a scalar"),
     scalar(

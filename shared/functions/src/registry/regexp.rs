@@ -47,13 +47,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ),
     scalar(
         "regexp_position",
-        "varchar(x), varchar(y), bigint",
+        "varchar(x), varchar(y), integer",
         "integer",
         "Returns the index of the matched substring starting from the specified position",
     ),
     scalar(
         "regexp_position",
-        "varchar(x), varchar(y), bigint, bigint",
+        "varchar(x), varchar(y), integer, integer",
         "integer",
         "Returns the index of the n-th matched substring starting from the specified position",
     ),

@@ -34,7 +34,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "boolean",
         "Determine whether source ends with suffix",
     ),
-    scalar("format", "varchar, T...", "varchar", "Formats the arguments using a format string"),
+    scalar("format", "varchar, ANY...", "varchar", "Formats the arguments using a format string"),
     scalar("format_number", "bigint", "varchar", "Formats large number using a unit symbol"),
     scalar("format_number", "double", "varchar", "Formats large number using a unit symbol"),
     scalar(
@@ -58,7 +58,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "bigint",
         "Computes Levenshtein distance between two strings",
     ),
-    scalar("lower", "varchar(x)", "varchar(x)", "Converts the string to lower case").datafusion(),
+    scalar("lower", "varchar(x)", "varchar(x)", "Converts the string to lower case"),
     scalar("lower", "char(x)", "char(x)", "Converts the string to lower case"),
     scalar("lpad", "varchar(x), bigint, varchar(y)", "varchar", "Pads a string on the left"),
     scalar("lpad", "varbinary, bigint, varbinary", "varbinary", "Pads a varbinary on the left"),
@@ -68,7 +68,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "varchar(x)",
         "Removes whitespace from the beginning of a string",
     ),
-    scalar("ltrim", "char(x)", "char(x)", "Removes whitespace from the beginning of a string"),
+    scalar("ltrim", "char(x)", "varchar(x)", "Removes whitespace from the beginning of a string"),
     scalar(
         "ltrim",
         "varchar(x), varchar(y)",
@@ -89,13 +89,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "Transforms the string to normalized form",
     ),
     scalar("parse_data_size", "varchar(x)", "decimal(38,0)", "Converts data size string to bytes"),
-    scalar(
-        "position",
-        "varchar, varchar",
-        "bigint",
-        "Returns index of first occurrence of a substring",
-    )
-    .special(),
     scalar(
         "replace",
         "varchar(x), varchar(y)",
@@ -119,7 +112,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     scalar("rpad", "varchar(x), bigint, varchar(y)", "varchar", "Pads a string on the right"),
     scalar("rpad", "varbinary, bigint, varbinary", "varbinary", "Pads a varbinary on the right"),
     scalar("rtrim", "varchar(x)", "varchar(x)", "Removes whitespace from the end of a string"),
-    scalar("rtrim", "char(x)", "char(x)", "Removes whitespace from the end of a string"),
+    scalar("rtrim", "char(x)", "varchar(x)", "Removes whitespace from the end of a string"),
     scalar(
         "rtrim",
         "varchar(x), varchar(y)",
@@ -175,15 +168,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "bigint",
         "Returns index of n-th occurrence of a substring (or 0 if not found)",
     ),
-    scalar("substr", "varchar(x), bigint", "varchar(x)", "Substring starting at given position")
-        .datafusion(),
+    scalar("substr", "varchar(x), bigint", "varchar(x)", "Substring starting at given position"),
     scalar(
         "substr",
         "varchar(x), bigint, bigint",
         "varchar(x)",
         "Substring of given length starting at given position",
-    )
-    .datafusion(),
+    ),
     scalar("substr", "char(x), bigint", "varchar(x)", "Substring starting at given position"),
     scalar(
         "substr",
@@ -198,15 +189,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "varbinary",
         "Substring of given length starting at given position",
     ),
-    scalar("substring", "varchar(x), bigint", "varchar(x)", "Substring starting at given position")
-        .datafusion(),
+    scalar("substring", "varchar(x), bigint", "varchar(x)", "Substring starting at given position"),
     scalar(
         "substring",
         "varchar(x), bigint, bigint",
         "varchar(x)",
         "Substring of given length starting at given position",
-    )
-    .datafusion(),
+    ),
     scalar("substring", "char(x), bigint", "varchar(x)", "Substring starting at given position"),
     scalar(
         "substring",
@@ -236,7 +225,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     scalar(
         "trim",
         "char(x)",
-        "char(x)",
+        "varchar(x)",
         "Removes whitespace from the beginning and end of a string",
     ),
     scalar(
@@ -245,7 +234,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "varchar(x)",
         "Remove the longest string containing only given characters from the beginning and end of a string",
     ),
-    scalar("upper", "varchar(x)", "varchar(x)", "Converts the string to upper case").datafusion(),
+    scalar("upper", "varchar(x)", "varchar(x)", "Converts the string to upper case"),
     scalar("upper", "char(x)", "char(x)", "Converts the string to upper case"),
     scalar(
         "word_stem",

@@ -3,6 +3,7 @@
 use super::{Function, scalar};
 
 pub(super) const FUNCTIONS: &[Function] = &[
+    scalar("$uuid_to_varchar", "uuid", "varchar", "").special(),
     scalar("url_decode", "varchar(x)", "varchar(x)", "Unescape a URL-encoded string"),
     scalar(
         "url_encode",
