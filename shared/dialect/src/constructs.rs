@@ -1,12 +1,13 @@
 //! Constructors of arrays and rows, and functions that several functions stand for, as calls of
 //! one function each.
 
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, GroupByExpr, Ident, ObjectName, ObjectNamePart, Spanned, TrimWhereField,
-    TypedString, Value,
+    BinaryOperator, CaseWhen, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, GroupByExpr,
+    Ident, ObjectName, ObjectNamePart, Spanned, TrimWhereField, TypedString, UnaryOperator, Value,
 };
-use datafusion::sql::sqlparser::tokenizer::Span;
+use datafusion::sql::sqlparser::tokenizer::{Span, TokenWithSpan};
 
 /// Rewrites an expression that is such a constructor or call.
 pub(super) fn rewrite(expr: &mut Expr) {
@@ -39,13 +40,108 @@ pub(super) fn rewrite(expr: &mut Expr) {
         }
         // No function of Trino: the call is refused by its name.
         Expr::Overlay { expr: whole, .. } => *expr = call("overlay", vec![take(whole)], span),
+        Expr::InList { expr: value, list, negated } => {
+            // Rows are compared field by field, which the engine's lists do not.
+            let rows = is_row(value) || list.iter().any(is_row);
+            if rows && let Some(any) = any_equal(value, std::mem::take(list)) {
+                let any = Expr::Nested(Box::new(any));
+                *expr = match negated {
+                    true => Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(any) },
+                    false => any,
+                };
+            }
+        }
         Expr::Function(function) => {
             if let Some(name) = narrower(function) {
                 let span = function.name.span();
                 function.name = named(name, span);
             }
+            call_of_another(expr);
         }
         _ => {}
+    }
+}
+
+fn is_row(expr: &Expr) -> bool {
+    match expr {
+        Expr::Tuple(_) => true,
+        Expr::Function(function) => function.name.to_string().eq_ignore_ascii_case("row"),
+        _ => false,
+    }
+}
+
+/// `value = a OR value = b`
+fn any_equal(value: &Expr, list: Vec<Expr>) -> Option<Expr> {
+    let equal = |item| Expr::BinaryOp {
+        left: Box::new(value.clone()),
+        op: BinaryOperator::Eq,
+        right: Box::new(item),
+    };
+    list.into_iter().map(equal).reduce(|left, right| Expr::BinaryOp {
+        left: Box::new(left),
+        op: BinaryOperator::Or,
+        right: Box::new(right),
+    })
+}
+
+/// Aggregates that are others of other arguments.
+fn call_of_another(expr: &mut Expr) {
+    let Expr::Function(function) = expr else { return };
+    let Some(name) = function.name.0.first().and_then(|part| part.as_ident()) else { return };
+    let name = name.value.to_lowercase();
+    if name == "listagg" && !function.within_group.is_empty() {
+        let order = std::mem::take(&mut function.within_group);
+        if let FunctionArguments::List(list) = &mut function.args {
+            list.clauses.push(FunctionArgumentClause::OrderBy(order));
+        }
+        return;
+    }
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = list.args.as_mut_slice() else {
+        return;
+    };
+    match name.as_str() {
+        "count_if" => {
+            let condition = std::mem::replace(argument, null());
+            *argument = when(condition);
+            function.name = named("count", function.name.span());
+        }
+        "geometric_mean" => {
+            let span = function.name.span();
+            let value = std::mem::replace(argument, null());
+            *argument = call("ln", vec![double(value)], span);
+            function.name = named("avg", span);
+            let mean = std::mem::replace(expr, null());
+            *expr = call("exp", vec![mean], span);
+        }
+        _ => {}
+    }
+}
+
+fn null() -> Expr {
+    Expr::Value(Value::Null.with_empty_span())
+}
+
+/// `CASE WHEN condition THEN true END`
+fn when(condition: Expr) -> Expr {
+    let result = Expr::Value(Value::Boolean(true).with_empty_span());
+    let token = || AttachedToken(TokenWithSpan::new_eof());
+    Expr::Case {
+        case_token: token(),
+        end_token: token(),
+        operand: None,
+        conditions: vec![CaseWhen { condition, result }],
+        else_result: None,
+    }
+}
+
+fn double(value: Expr) -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(value),
+        data_type: DataType::Double(ExactNumberInfo::None),
+        array: false,
+        format: None,
     }
 }
 
@@ -101,6 +197,10 @@ fn narrower(function: &Function) -> Option<&'static str> {
         ("array_first", 2) if lambda => Some("$array_first_match"),
         ("max", 2) => Some("$max_n"),
         ("min", 2) => Some("$min_n"),
+        ("max_by", 3) => Some("$max_by_n"),
+        ("min_by", 3) => Some("$min_by_n"),
+        ("every", _) => Some("bool_and"),
+        ("variance", _) => Some("var_samp"),
         _ => None,
     }
 }

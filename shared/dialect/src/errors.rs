@@ -186,6 +186,7 @@ fn plan_failure(text: &str, at: Option<ErrorLocation>, lexed: &Lexed) -> Failure
         return failure_at(at, ErrorCode::TYPE_MISMATCH, message);
     }
     let known: &[(&str, ErrorCode, Option<&str>)] = &[
+        ("Invalid window frame", ErrorCode::INVALID_WINDOW_FRAME, None),
         ("Invalid function '", ErrorCode::FUNCTION_NOT_FOUND, None),
         ("No function matches", ErrorCode::FUNCTION_NOT_FOUND, None),
         ("Failed to coerce arguments", ErrorCode::FUNCTION_NOT_FOUND, None),

@@ -64,6 +64,11 @@ impl Dialect for TrinoDialect {
         true
     }
 
+    // `row(…)` as a type comes as STRUCT.
+    fn supports_struct_literal(&self) -> bool {
+        true
+    }
+
     fn supports_lambda_functions(&self) -> bool {
         true
     }

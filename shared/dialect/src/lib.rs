@@ -45,8 +45,10 @@ mod rewrite;
 mod session;
 mod session_values;
 mod subqueries;
+mod subquery;
 mod tables;
 mod temporal;
+mod tokens;
 mod types;
 mod unnest;
 mod using;
@@ -261,7 +263,7 @@ fn parse_query(lexed: Lexed) -> Result<ParsedQuery, Failure> {
     let lexed = Lexed { tokens: queries::in_plain_terms(lexed.tokens), ..lexed };
     let mut parser = Parser::new(&TrinoDialect)
         .with_recursion_limit(MAX_NESTING)
-        .with_tokens_with_locations(lexed.tokens.clone());
+        .with_tokens_with_locations(tokens::rewrite(&lexed.tokens));
     let mut query = parser.parse_query().map_err(|error| syntax_error(&error, lexed.end))?;
     let next = parser.peek_token();
     if next.token != Token::EOF {

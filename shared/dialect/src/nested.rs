@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{DFSchema, Result};
+use arrow::datatypes::DataType;
+use datafusion::common::{DFSchema, Result, not_impl_err};
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::planner::{
-    ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr, RelationPlanner,
+    ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawFieldAccessExpr, RawWindowExpr,
+    RelationPlanner,
 };
-use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, ScalarUDF};
+use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, ScalarUDF, cast, not};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
-use waterbear_functions::scalar_function;
+use waterbear_functions::{aggregate_function, scalar_function};
 
+use crate::subquery::SingleRow;
 use crate::unnest::{InlineUnnest, UnnestFunctions, UnnestPlanner};
 
 /// What a session needs to plan arrays, maps and rows.
@@ -36,11 +40,15 @@ impl Nested {
             subscript,
             array: scalar_function("$array")?,
             concat: scalar_function("$array_concat")?,
+            equal: scalar_function("$equal")?,
+            less: scalar_function("$less")?,
         };
+        let single =
+            SingleRow { some: aggregate_function("$some")?, only: scalar_function("$only")? };
         Some(Self {
             expressions: Arc::new(expressions),
             relations: Arc::new(UnnestPlanner(unnest.clone())),
-            rules: vec![Arc::new(InlineUnnest(unnest))],
+            rules: vec![Arc::new(InlineUnnest(unnest)), Arc::new(single)],
         })
     }
 
@@ -58,17 +66,28 @@ struct NestedPlanner {
     subscript: Arc<ScalarUDF>,
     array: Arc<ScalarUDF>,
     concat: Arc<ScalarUDF>,
+    equal: Arc<ScalarUDF>,
+    less: Arc<ScalarUDF>,
 }
 
 impl ExprPlanner for NestedPlanner {
     fn plan_field_access(
         &self,
         expr: RawFieldAccessExpr,
-        _: &DFSchema,
+        schema: &DFSchema,
     ) -> Result<PlannerResult<RawFieldAccessExpr>> {
+        let subscript =
+            |value, key| Ok(PlannerResult::Planned(self.subscript.call(vec![value, key])));
         match expr.field_access {
-            GetFieldAccess::ListIndex { key } => {
-                Ok(PlannerResult::Planned(self.subscript.call(vec![expr.expr, *key])))
+            GetFieldAccess::ListIndex { key } => subscript(expr.expr, *key),
+            // `map['key']` comes as a field's name.
+            GetFieldAccess::NamedStructField { name }
+                if matches!(expr.expr.get_type(schema)?, DataType::Map(..)) =>
+            {
+                subscript(expr.expr, Expr::Literal(name, None))
+            }
+            GetFieldAccess::ListRange { .. } => {
+                not_impl_err!("A range as a subscript is not supported")
             }
             _ => Ok(PlannerResult::Original(expr)),
         }
@@ -87,16 +106,62 @@ impl ExprPlanner for NestedPlanner {
         expr: RawBinaryExpr,
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawBinaryExpr>> {
-        if expr.op != BinaryOperator::StringConcat {
+        let nested = |expr: &Expr| expr.get_type(schema).is_ok_and(|t| t.is_nested());
+        if !nested(&expr.left) && !nested(&expr.right) {
             return Ok(PlannerResult::Original(expr));
         }
-        let is_list = |expr: &Expr| expr.get_type(schema).is_ok_and(|t| t.is_list());
-        if is_list(&expr.left) || is_list(&expr.right) {
-            return Ok(PlannerResult::Planned(self.concat.call(vec![expr.left, expr.right])));
+        let RawBinaryExpr { op, left, right } = expr;
+        let planned = match op {
+            BinaryOperator::StringConcat => self.concat.call(vec![left, right]),
+            BinaryOperator::Eq => self.equal.call(vec![left, right]),
+            BinaryOperator::NotEq => not(self.equal.call(vec![left, right])),
+            BinaryOperator::Lt => self.less.call(vec![left, right]),
+            BinaryOperator::Gt => self.less.call(vec![right, left]),
+            BinaryOperator::LtEq => not(self.less.call(vec![right, left])),
+            BinaryOperator::GtEq => not(self.less.call(vec![left, right])),
+            op => return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right })),
+        };
+        Ok(PlannerResult::Planned(planned))
+    }
+
+    /// Numbers of rows are bigint.
+    fn plan_window(&self, expr: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
+        if !UNSIGNED.contains(&expr.func_def.name()) {
+            return Ok(PlannerResult::Original(expr));
         }
-        Ok(PlannerResult::Original(expr))
+        let params = WindowFunctionParams {
+            args: expr.args,
+            partition_by: expr.partition_by,
+            order_by: expr.order_by,
+            window_frame: expr.window_frame,
+            filter: expr.filter,
+            null_treatment: expr.null_treatment,
+            distinct: expr.distinct,
+        };
+        let call = WindowFunction { fun: expr.func_def, params };
+        Ok(PlannerResult::Planned(cast(Expr::from(call), DataType::Int64)))
+    }
+
+    /// Counts are bigint.
+    fn plan_aggregate(&self, expr: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
+        if !UNSIGNED.contains(&expr.func.name()) {
+            return Ok(PlannerResult::Original(expr));
+        }
+        let call = AggregateFunction::new_udf(
+            expr.func,
+            expr.args,
+            expr.distinct,
+            expr.filter,
+            expr.order_by,
+            expr.null_treatment,
+        );
+        Ok(PlannerResult::Planned(cast(Expr::AggregateFunction(call), DataType::Int64)))
     }
 }
+
+/// The engine's functions with results that Trino does not have: without a sign.
+const UNSIGNED: &[&str] =
+    &["approx_distinct", "dense_rank", "ntile", "rank", "regr_count", "row_number"];
 
 #[cfg(test)]
 mod tests {

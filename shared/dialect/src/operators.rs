@@ -255,6 +255,10 @@ impl Planning<'_> {
 
     fn comparison(&self, operator: Operator, left: &Expr, right: &Expr) -> Result<Option<Expr>> {
         let (l, r) = (left.get_type(self.schema)?, right.get_type(self.schema)?);
+        let distinct = matches!(operator, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom);
+        if l.is_nested() && r.is_nested() && !distinct {
+            return Ok(None);
+        }
         let Some(common) = common_type(&l, &r) else { return Err(self.mismatch(left, right)) };
         if is_plain(&common) {
             return self.binary(left, operator, right, &common).map(Some);

@@ -29,6 +29,9 @@ pub fn failure_of(error: &DataFusionError) -> Failure {
         DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) => {
             Failure::new(ErrorCode::GENERIC_INTERNAL_ERROR, error.strip_backtrace())
         }
+        DataFusionError::Plan(text) if text.starts_with("Invalid window frame") => {
+            Failure::new(ErrorCode::INVALID_WINDOW_FRAME, text)
+        }
         DataFusionError::Plan(text) => Failure::new(ErrorCode::GENERIC_USER_ERROR, text),
         _ => internal(error),
     }

@@ -7,7 +7,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
 use crate::lenient::twin;
-use crate::{arithmetic, array, cast, conditional, datetime, row};
+use crate::{aggregate, arithmetic, array, cast, conditional, datetime, lambda, map, row};
 
 /// Functions of all kinds, to be registered together.
 #[derive(Debug, Default)]
@@ -55,11 +55,19 @@ pub(crate) fn all() -> Functions {
         .with(datetime::functions())
         .with(conditional::functions())
         .with(row::functions())
+        .with(map::functions())
+        .with(lambda::functions())
+        .with(aggregate::functions())
 }
 
 /// A scalar function of this crate by its name.
 pub fn scalar_function(name: &str) -> Option<Arc<ScalarUDF>> {
     all().scalar.into_iter().find(|function| function.name() == name)
+}
+
+/// An aggregate of this crate by its name.
+pub fn aggregate_function(name: &str) -> Option<Arc<AggregateUDF>> {
+    all().aggregate.into_iter().find(|function| function.name() == name)
 }
 
 /// Adds Trino's functions to those that a session already has; of two with one name Trino's stays.

@@ -6,6 +6,7 @@
 //! Layout: a module for each family, each with a `functions()` that lists them; a function that
 //! means something else in DataFusion has Trino's meaning here under the same name.
 
+mod aggregate;
 pub mod arithmetic;
 mod array;
 mod binary;
@@ -17,7 +18,9 @@ pub mod datetime;
 mod failure;
 mod functions;
 mod json;
+mod lambda;
 pub mod lenient;
+mod map;
 mod math;
 mod nested;
 mod regexp;
@@ -30,5 +33,5 @@ mod url;
 
 pub use characters::PadCharacters;
 pub use failure::failure_of;
-pub use functions::{Functions, register, scalar_function};
+pub use functions::{Functions, aggregate_function, register, scalar_function};
 pub use registry::{Availability, Function, FunctionKind, availability, supported_functions};

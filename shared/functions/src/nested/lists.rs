@@ -121,7 +121,11 @@ impl Gather {
         self.valid.push(false);
     }
 
-    fn take(&self, values: &ArrayRef) -> Result<ArrayRef> {
+    /// The items of all lists behind each other.
+    ///
+    /// # Errors
+    /// When an index is out of bounds.
+    pub fn take(&self, values: &ArrayRef) -> Result<ArrayRef> {
         let indices = UInt64Array::from(self.indices.clone());
         Ok(take(values.as_ref(), &indices, None)?)
     }
@@ -137,11 +141,30 @@ impl Gather {
     /// # Errors
     /// When an index is out of bounds.
     pub fn lists(&self, values: &ArrayRef, item: &Field) -> Result<ArrayRef> {
+        self.lists_of(self.take(values)?, item)
+    }
+
+    /// Lists of items that are in their places already.
+    ///
+    /// # Errors
+    /// When their number is wrong.
+    pub fn lists_of(&self, values: ArrayRef, item: &Field) -> Result<ArrayRef> {
         let item = Field::new_list_field(item.data_type().clone(), true)
             .with_metadata(item.metadata().clone());
+        let values = super::cast(&values, item.data_type())?;
         let (offsets, nulls) = self.shape();
-        let values = self.take(values)?;
         Ok(Arc::new(ListArray::try_new(Arc::new(item), offsets, values, nulls)?))
+    }
+
+    /// For each item the row of its list.
+    pub fn rows(&self) -> UInt64Array {
+        let row = |(row, length): (usize, &usize)| std::iter::repeat_n(row as u64, *length);
+        self.lengths.iter().enumerate().flat_map(row).collect::<Vec<_>>().into()
+    }
+
+    /// The number of items of each list; None for NULL.
+    pub fn lengths(&self) -> impl Iterator<Item = Option<usize>> + '_ {
+        self.lengths.iter().zip(&self.valid).map(|(length, valid)| valid.then_some(*length))
     }
 
     /// Maps of these keys and values, of a map type.

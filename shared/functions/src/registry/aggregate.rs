@@ -17,7 +17,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     aggregate("approx_percentile", "double, double", "double", "Approximate percentile"),
     aggregate("approx_percentile", "real, double", "real", "Approximate percentile"),
     aggregate("arbitrary", "T", "T", "Return an arbitrary non-null input value"),
-    aggregate("array_agg", "T", "array(T)", "Return an array of values"),
+    aggregate("array_agg", "T", "array(T)", "Return an array of values").datafusion(),
     aggregate("avg", "bigint", "double", "Returns the average value of the argument").datafusion(),
     aggregate("avg", "decimal(p,s)", "decimal(p,s)", "Returns the average value of the argument")
         .datafusion(),
@@ -33,14 +33,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
     aggregate("corr", "real, real", "real", "Correlation"),
     aggregate("count", "", "bigint", "Number of rows").datafusion(),
     aggregate("count", "T", "bigint", "Counts the non-null values").datafusion(),
-    aggregate("count_if", "boolean", "bigint", "Number of true values"),
+    aggregate("count_if", "boolean", "bigint", "Number of true values").datafusion(),
     aggregate("covar_pop", "double, double", "double", "Covariance of a population").datafusion(),
     aggregate("covar_samp", "double, double", "double", "Covariance of a sample").datafusion(),
     aggregate("entropy", "bigint", "double", "Entropy of counts in bits"),
-    aggregate("every", "boolean", "boolean", "Whether all values are true"),
-    aggregate("geometric_mean", "bigint", "double", "Geometric mean"),
-    aggregate("geometric_mean", "double", "double", "Geometric mean"),
-    aggregate("geometric_mean", "real", "real", "Geometric mean"),
+    aggregate("every", "boolean", "boolean", "Whether all values are true").datafusion(),
+    aggregate("geometric_mean", "bigint", "double", "Geometric mean").datafusion(),
+    aggregate("geometric_mean", "double", "double", "Geometric mean").datafusion(),
+    aggregate("geometric_mean", "real", "real", "Geometric mean").datafusion(),
     aggregate("histogram", "K", "map(K, bigint)", "Count the number of times each value occurs"),
     aggregate("kurtosis", "bigint", "double", "Excess kurtosis"),
     aggregate("kurtosis", "double", "double", "Excess kurtosis"),
@@ -48,7 +48,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     aggregate("map_agg", "K, V", "map(K, V)", "Aggregates the pairs into a single map"),
     aggregate("map_union", "map(K, V)", "map(K, V)", "Aggregates the maps into a single map"),
     aggregate("max", "E", "E", "Returns the maximum value of the argument").datafusion(),
-    aggregate("max", "E, bigint", "array(E)", "Returns the maximum values of the argument"),
+    aggregate("max", "E, bigint", "array(E)", "Returns the maximum values of the argument")
+        .datafusion(),
     aggregate(
         "max_by",
         "V, K",
@@ -62,7 +63,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "Returns the values of the first argument associated with the maximum values of the second",
     ),
     aggregate("min", "E", "E", "Returns the minimum value of the argument").datafusion(),
-    aggregate("min", "E, bigint", "array(E)", "Returns the minimum values of the argument"),
+    aggregate("min", "E, bigint", "array(E)", "Returns the minimum values of the argument")
+        .datafusion(),
     aggregate(
         "min_by",
         "V, K",
@@ -113,5 +115,5 @@ pub(super) const FUNCTIONS: &[Function] = &[
     aggregate("sum", "real", "real", "Sum of the values"),
     aggregate("var_pop", "double", "double", "Variance of a population").datafusion(),
     aggregate("var_samp", "double", "double", "Sample variance").datafusion(),
-    aggregate("variance", "double", "double", "Sample variance"),
+    aggregate("variance", "double", "double", "Sample variance").datafusion(),
 ];

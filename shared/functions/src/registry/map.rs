@@ -3,8 +3,9 @@
 use super::{Function, scalar};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    scalar("map", "", "map(unknown, unknown)", "Creates an empty map"),
-    scalar("map", "array(K), array(V)", "map(K, V)", "Constructs a map of keys and values"),
+    scalar("map", "", "map(unknown, unknown)", "Creates an empty map").datafusion(),
+    scalar("map", "array(K), array(V)", "map(K, V)", "Constructs a map of keys and values")
+        .datafusion(),
     scalar("map_concat", "map(K, V)...", "map(K, V)", "Union of maps; later ones win"),
     scalar("map_entries", "map(K, V)", "array(row(K,V))", "The entries of a map"),
     scalar(
