@@ -1,80 +1,33 @@
 //! `waterbear sql`: sends SQL to a coordinator and prints the rows, with the flags of Trino's CLI.
 //!
-//! Layout: this file has the flags and runs statement after statement; [`statements`] splits a
-//! text into statements, [`request`] makes requests, [`protocol`] follows one statement through
+//! Layout: [`args`] has the flags; this file runs statement after statement; [`statements`] splits
+//! a text into statements, [`request`] makes requests, [`protocol`] follows one statement through
 //! Trino's client protocol, [`session`] is what statements change for those after them,
-//! [`output`] prints rows.
+//! [`output`] prints rows. At a terminal, [`prompt`] reads lines, [`progress`] shows how far a
+//! query is and [`pager`] its rows.
 
+mod args;
 mod output;
+mod pager;
+mod progress;
+mod prompt;
 mod protocol;
 pub(crate) mod request;
 mod session;
 mod statements;
 
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Arc, PoisonError};
 
-use clap::Args;
-
+pub use self::args::SqlArgs;
 use self::output::{OutputFormat, Printer};
+use self::pager::Pager;
+use self::progress::Progress;
+use self::prompt::{Names, Prompt, Typed};
 use self::protocol::{Client, Failed, Page};
 use self::session::Session;
 use self::statements::Splitter;
-
-/// Flags of `waterbear sql`.
-#[derive(Debug, Args)]
-pub struct SqlArgs {
-    /// The coordinator.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    pub server: String,
-    /// Default catalog.
-    #[arg(long)]
-    pub catalog: Option<String>,
-    /// Default schema.
-    #[arg(long)]
-    pub schema: Option<String>,
-    /// Who asks; by default the user of this process.
-    #[arg(long)]
-    pub user: Option<String>,
-    /// A session property; may be repeated.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
-    pub session: Vec<(String, String)>,
-    /// Run these statements, separated by `;`, and exit.
-    #[arg(long, value_name = "SQL", conflicts_with = "file")]
-    pub execute: Option<String>,
-    /// Run the statements of this file and exit.
-    #[arg(long, short = 'f')]
-    pub file: Option<PathBuf>,
-    /// How rows are printed; by default CSV, and ALIGNED when statements are typed in a terminal.
-    #[arg(long, value_name = "FORMAT", value_enum, ignore_case = true)]
-    pub output_format: Option<OutputFormat>,
-}
-
-impl SqlArgs {
-    /// Runs `sql` at `server` in the session that the flags' defaults make.
-    pub fn for_statements(server: impl Into<String>, sql: impl Into<String>) -> Self {
-        Self {
-            server: server.into(),
-            catalog: None,
-            schema: None,
-            user: None,
-            session: Vec::new(),
-            execute: Some(sql.into()),
-            file: None,
-            output_format: None,
-        }
-    }
-}
-
-fn name_and_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.trim().is_empty() => {
-            Ok((name.trim().to_owned(), value.trim().to_owned()))
-        }
-        _ => Err("expected name=value".to_owned()),
-    }
-}
 
 /// The exit code of a process that was ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -103,29 +56,45 @@ enum Stop {
 
 async fn run_all(args: SqlArgs) -> Result<(), Stop> {
     let failed = |text: String| Stop::Failed(text);
-    let session = Session::new(args.user, args.catalog, args.schema, args.session);
-    let client = Client::new(&args.server).map_err(failed)?;
-    let (source, default_format) = match (args.execute, args.file) {
-        (Some(text), _) => (Source::Text(text), OutputFormat::Csv),
-        (None, Some(path)) => {
-            let text = std::fs::read_to_string(&path);
-            let text = text.map_err(|e| failed(format!("cannot read {}: {e}", path.display())))?;
-            (Source::Text(text), OutputFormat::Csv)
-        }
-        (None, None) if io::stdin().is_terminal() => (Source::Stdin, OutputFormat::Aligned),
-        (None, None) => (Source::Stdin, OutputFormat::Csv),
+    let (server, session) = args.server_and_session().map_err(failed)?;
+    let client = Client::new(&server, args.client_request_timeout).map_err(failed)?;
+    let mut runner = Runner {
+        client,
+        session,
+        format: args.output_format.unwrap_or(OutputFormat::Csv),
+        out: io::stdout(),
+        shows: Shows { progress: args.progress, summary: false, causes: args.debug },
+        ignore_errors: args.ignore_errors,
     };
-    let format = args.output_format.unwrap_or(default_format);
-    let mut runner = Runner { client, session, format, out: io::stdout() };
-    match source {
-        Source::Text(text) => runner.run_text(&text).await,
-        Source::Stdin => runner.run_stdin().await,
+    if let Some(text) = &args.execute {
+        return runner.run_text(text).await;
     }
+    if let Some(path) = &args.file {
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|e| failed(format!("cannot read {}: {e}", path.display())))?;
+        return runner.run_text(&text).await;
+    }
+    if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
+        return runner.run_stdin().await;
+    }
+    let Runner { client, session, .. } = runner;
+    let mut runner = Runner {
+        client,
+        session,
+        format: args.output_format_interactive.unwrap_or(OutputFormat::Aligned),
+        out: Pager::new(args.pager.clone()),
+        shows: Shows { progress: !args.no_progress, summary: true, causes: args.debug },
+        ignore_errors: true,
+    };
+    runner.run_prompt(&args).await
 }
 
-enum Source {
-    Text(String),
-    Stdin,
+/// What is shown besides rows, on stderr.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shows {
+    progress: bool,
+    summary: bool,
+    causes: bool,
 }
 
 struct Runner<W> {
@@ -133,6 +102,8 @@ struct Runner<W> {
     session: Session,
     format: OutputFormat,
     out: W,
+    shows: Shows,
+    ignore_errors: bool,
 }
 
 impl<W: Write> Runner<W> {
@@ -140,10 +111,7 @@ impl<W: Write> Runner<W> {
         let mut splitter = Splitter::default();
         let mut statements = splitter.push(text);
         statements.extend(splitter.rest());
-        for statement in statements {
-            self.run_statement(&statement).await?;
-        }
-        Ok(())
+        self.run_statements(&statements).await
     }
 
     /// Runs each statement as soon as its `;` is read.
@@ -164,18 +132,27 @@ impl<W: Write> Runner<W> {
             if end {
                 statements.extend(splitter.rest());
             }
-            for statement in statements {
-                self.run_statement(&statement).await?;
-            }
+            self.run_statements(&statements).await?;
             if end {
                 return Ok(());
             }
         }
     }
 
+    async fn run_statements(&mut self, statements: &[String]) -> Result<(), Stop> {
+        for statement in statements {
+            match self.run_statement(statement).await {
+                Err(Stop::Failed(text)) if self.ignore_errors => eprintln!("{text}"),
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
     async fn run_statement(&mut self, statement: &str) -> Result<(), Stop> {
         let mut next_uri = None;
-        let answered = self.follow(statement, &mut next_uri);
+        let mut progress = Progress::new(self.shows.progress);
+        let answered = self.follow(statement, &mut next_uri, &mut progress);
         let stop = tokio::select! {
             result = answered => match result {
                 Ok(()) => return Ok(()),
@@ -183,6 +160,7 @@ impl<W: Write> Runner<W> {
             },
             _ = tokio::signal::ctrl_c() => Stop::Interrupted,
         };
+        progress.clear();
         // Nobody reads on: the cluster need not work on.
         if let Some(uri) = next_uri {
             self.client.cancel(&uri).await;
@@ -191,28 +169,107 @@ impl<W: Write> Runner<W> {
     }
 
     /// Follows a statement to its end; `next_uri` is always where it could be cancelled.
-    async fn follow(&mut self, statement: &str, next_uri: &mut Option<String>) -> Result<(), Stop> {
+    async fn follow(
+        &mut self,
+        statement: &str,
+        next_uri: &mut Option<String>,
+        progress: &mut Progress,
+    ) -> Result<(), Stop> {
         let mut printer = Printer::new(self.format, &mut self.out);
         let mut page = self.client.post(statement, &self.session).await.map_err(not_answered)?;
+        let mut silent = true;
         loop {
             next_uri.clone_from(&page.next_uri);
             self.session.apply(&page.changes);
             if let Some(error) = &page.error {
                 *next_uri = None;
+                progress.clear();
                 print(printer.finish())?;
-                return Err(Stop::Failed(failure_text(statement, &page, error)));
+                return Err(Stop::Failed(failure_text(statement, &page, error, self.shows.causes)));
+            }
+            let rows = page.data.as_deref().unwrap_or_default();
+            silent &= rows.is_empty();
+            if silent && page.next_uri.is_some() {
+                progress.show(&page.stats);
+            } else {
+                // Rows and a line that is written over do not go together.
+                progress.clear();
             }
             if let Some(columns) = &page.columns {
                 print(printer.columns(columns))?;
             }
-            print(printer.rows(page.data.as_deref().unwrap_or_default()))?;
+            print(printer.rows(rows))?;
             let Some(uri) = &page.next_uri else { break };
             page = self.client.get(uri).await.map_err(not_answered)?;
         }
         match &page.update_type {
-            Some(update) => print(printer.update(update, page.update_count)),
-            None => print(printer.finish()),
+            Some(update) => print(printer.update(update, page.update_count))?,
+            None => print(printer.finish())?,
         }
+        if self.shows.summary && page.update_type.is_none() {
+            print(write!(self.out, "{}\n", progress::summary(&page.id, &page.stats)))?;
+        }
+        Ok(())
+    }
+}
+
+impl Runner<Pager> {
+    /// Reads and runs statements until the user leaves.
+    async fn run_prompt(&mut self, args: &SqlArgs) -> Result<(), Stop> {
+        let names = Names::default();
+        let mut prompt = Prompt::new(args, Arc::clone(&names)).map_err(Stop::Failed)?;
+        let mut named = None;
+        loop {
+            let (catalog, schema) = self.session.place();
+            let place = (catalog.map(str::to_owned), schema.map(str::to_owned));
+            let name = match (&place.0, &place.1) {
+                (Some(catalog), Some(schema)) => format!("waterbear:{catalog}.{schema}> "),
+                (Some(catalog), None) => format!("waterbear:{catalog}> "),
+                _ => "waterbear> ".to_owned(),
+            };
+            if named.as_ref() != Some(&place) {
+                self.learn_names(&names);
+                named = Some(place);
+            }
+            let read = tokio::task::spawn_blocking(move || {
+                let typed = prompt.read(&name);
+                (prompt, typed)
+            });
+            let (back, typed) =
+                read.await.map_err(|error| Stop::Failed(format!("the prompt ended: {error}")))?;
+            prompt = back;
+            let statements = match typed.map_err(Stop::Failed)? {
+                Typed::Statements(statements) => statements,
+                Typed::Quit => return Ok(()),
+            };
+            let stopped = self.run_statements(&statements).await;
+            self.out.end();
+            match stopped {
+                Err(Stop::Interrupted) => eprintln!("Query aborted by user"),
+                // The user left the pager before the last row.
+                Ok(()) | Err(Stop::OutputClosed) => {}
+                Err(stop) => return Err(stop),
+            }
+        }
+    }
+
+    /// Asks in the background for the names of the session's schema, to complete with.
+    fn learn_names(&self, names: &Names) {
+        let (Some(catalog), Some(schema)) = self.session.place() else { return };
+        let text = schema.replace('\'', "''");
+        let catalog = catalog.replace('"', "\"\"");
+        let statement = format!(
+            "SELECT table_name FROM \"{catalog}\".information_schema.tables WHERE table_schema = '{text}' \
+             UNION SELECT column_name FROM \"{catalog}\".information_schema.columns WHERE table_schema = '{text}'"
+        );
+        let (client, names) = (self.client.clone(), Arc::clone(names));
+        let Ok(headers) = self.session.headers() else { return };
+        tokio::spawn(async move {
+            // Completion is a convenience: without names it knows keywords.
+            if let Ok(found) = client.first_column(&statement, headers).await {
+                *names.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            }
+        });
     }
 }
 
@@ -233,6 +290,7 @@ fn failure_text(
     statement: &str,
     page: &Page,
     error: &waterbear_protocol::client::QueryError,
+    causes: bool,
 ) -> String {
     let mut text = format!("Query {} failed: {}", page.id, error.message);
     let place = error.error_location.and_then(|location| {
@@ -244,6 +302,9 @@ fn failure_text(
         let prefix = format!("LINE {}: ", line + 1);
         let mark = " ".repeat(prefix.len() + column);
         text.push_str(&format!("\n{prefix}{source}\n{mark}^"));
+    }
+    if causes && let Some(info) = &error.failure_info {
+        text.push_str(&format!("\n{} ({:?}): {}", error.error_name, error.error_type, info.kind));
     }
     text
 }

@@ -7,16 +7,13 @@ use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
-use waterbear_protocol::client::{Column, QueryError};
+use waterbear_protocol::client::{Column, QueryError, StatementStats};
 
 use super::request::{Answer, HttpClient};
 use super::session::Session;
 
 /// Time for one answer: the server holds a request for a second, large pages take longer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// How long a server that cannot answer now is asked again.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a cancelled query may cost a user who has already lost patience.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -42,6 +39,8 @@ pub struct Page {
     pub update_type: Option<String>,
     /// How many rows it changed.
     pub update_count: Option<u64>,
+    /// What it has cost so far.
+    pub stats: StatementStats,
     /// The answer's headers: what the statement changes in the session.
     #[serde(skip)]
     pub changes: HeaderMap,
@@ -58,15 +57,17 @@ impl std::fmt::Display for Failed {
 }
 
 /// A coordinator.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Client {
     http: HttpClient,
     server: String,
+    /// How long a server that cannot answer now is asked again.
+    patience: Duration,
 }
 
 impl Client {
     /// The coordinator at `server`: a URL, or a host and a port.
-    pub fn new(server: &str) -> Result<Self, String> {
+    pub fn new(server: &str, patience: Duration) -> Result<Self, String> {
         let server = match server.split_once("://") {
             None => format!("http://{server}"),
             Some(("http", _)) => server.to_owned(),
@@ -74,13 +75,36 @@ impl Client {
                 return Err(format!("'{server}': {scheme} is not supported yet, only http"));
             }
         };
-        Ok(Self { http: HttpClient::new(), server: server.trim_end_matches('/').to_owned() })
+        let server = server.trim_end_matches('/').to_owned();
+        Ok(Self { http: HttpClient::new(), server, patience })
     }
 
     /// Submits a statement.
     pub async fn post(&self, statement: &str, session: &Session) -> Result<Page, Failed> {
+        self.submit(statement, session.headers().map_err(Failed)?).await
+    }
+
+    /// The texts in the first column of a query's rows.
+    pub async fn first_column(
+        &self,
+        statement: &str,
+        headers: HeaderMap,
+    ) -> Result<Vec<String>, Failed> {
+        let mut page = self.submit(statement, headers).await?;
+        let mut found = Vec::new();
+        loop {
+            if let Some(error) = page.error {
+                return Err(Failed(error.message));
+            }
+            let rows = page.data.iter().flatten().filter_map(|row| row.first());
+            found.extend(rows.filter_map(|value| serde_json::from_str::<String>(value.get()).ok()));
+            let Some(uri) = page.next_uri else { return Ok(found) };
+            page = self.get(&uri).await?;
+        }
+    }
+
+    async fn submit(&self, statement: &str, headers: HeaderMap) -> Result<Page, Failed> {
         let uri = format!("{}/v1/statement", self.server);
-        let headers = session.headers().map_err(Failed)?;
         let body = Bytes::copy_from_slice(statement.as_bytes());
         self.ask(Method::POST, &uri, headers, body).await
     }
@@ -108,7 +132,7 @@ impl Client {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Page, Failed> {
-        let give_up = Instant::now() + PATIENCE;
+        let give_up = Instant::now() + self.patience;
         let mut pause = Duration::ZERO;
         loop {
             let sent =

@@ -1,6 +1,7 @@
 //! The client against a scripted server.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -36,10 +37,12 @@ impl Server {
 
     fn runner(&self) -> Runner<Vec<u8>> {
         Runner {
-            client: Client::new(&self.url).unwrap(),
+            client: Client::new(&self.url, Duration::from_secs(30)).unwrap(),
             session: Session::new(Some("ann".to_owned()), None, None, Vec::new()),
             format: OutputFormat::Csv,
             out: Vec::new(),
+            shows: Shows::default(),
+            ignore_errors: false,
         }
     }
 
@@ -138,6 +141,20 @@ async fn failed_query_names_its_place_and_ends_the_run() {
 }
 
 #[tokio::test]
+async fn errors_can_be_passed_over() {
+    let error = json!({"message": "no", "errorCode": 1, "errorName": "SYNTAX_ERROR",
+        "errorType": "USER_ERROR"});
+    let answers = |_: &str| {
+        vec![page(json!({"error": error})), page(json!({"columns": columns(), "data": [[1]]}))]
+    };
+    let server = Server::start(answers).await;
+    let mut runner = server.runner();
+    runner.ignore_errors = true;
+    assert!(runner.run_text("x; select 1").await.is_ok());
+    assert_eq!(String::from_utf8(runner.out).unwrap(), "\"1\"\n");
+}
+
+#[tokio::test]
 async fn garbage_and_refusals_are_one_clear_error() {
     let garbage = Server::start(|_| vec!["<html>".into_response()]).await;
     let text = failure(garbage.runner().run_text("select 1").await.unwrap_err());
@@ -152,7 +169,7 @@ async fn garbage_and_refusals_are_one_clear_error() {
     assert_eq!(text, "Error running command: the server answered 401 Unauthorized: who are you?");
 
     let mut runner = refusing.runner();
-    runner.client = Client::new("127.0.0.1:1").unwrap();
+    runner.client = Client::new("127.0.0.1:1", Duration::from_secs(1)).unwrap();
     let text = failure(runner.run_text("select 1").await.unwrap_err());
     assert!(text.contains("http://127.0.0.1:1: Connection refused"), "{text}");
 }
@@ -173,8 +190,8 @@ async fn query_is_cancelled_when_its_output_is_closed() {
         vec![page(json!({"nextUri": next, "columns": columns(), "data": [[1]]}))]
     })
     .await;
-    let Runner { client, session, format, .. } = server.runner();
-    let mut runner = Runner { client, session, format, out: Closed };
+    let Runner { client, session, format, shows, ignore_errors, .. } = server.runner();
+    let mut runner = Runner { client, session, format, out: Closed, shows, ignore_errors };
     assert!(matches!(runner.run_text("select 1").await, Err(Stop::OutputClosed)));
     assert_eq!(server.asked()[1], "DELETE /v1/statement/executing/q/slug/1 -.- ");
 }
@@ -192,7 +209,13 @@ fn flags_are_those_of_trinos_cli() {
     let args = args.unwrap();
     assert_eq!(args.session, [("a".to_owned(), "b=c".to_owned())]);
     assert_eq!(args.output_format, Some(OutputFormat::TsvHeader));
-    assert_eq!(args.server, "http://127.0.0.1:8080");
+    assert_eq!(args.server_and_session().unwrap().0, "http://127.0.0.1:8080");
+    let args = parse(&["http://db:1/tpch/tiny", "--client-request-timeout", "2m"]).unwrap();
+    let (server, session) = args.server_and_session().unwrap();
+    assert_eq!((server.as_str(), session.place()), ("http://db:1", (Some("tpch"), Some("tiny"))));
+    assert_eq!(args.client_request_timeout, Duration::from_secs(120));
+    assert!(parse(&["db:1/a/b/c"]).unwrap().server_and_session().is_err());
+    assert!(parse(&["--client-request-timeout", "2 weeks"]).is_err());
     assert!(parse(&["--execute", "x", "--file", "y"]).is_err());
     assert!(parse(&["--session", "novalue"]).is_err());
 }

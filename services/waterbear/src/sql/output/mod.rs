@@ -4,6 +4,7 @@
 //! row on a line, [`table`] those for people.
 
 mod delimited;
+mod markdown;
 mod table;
 mod value;
 
@@ -13,6 +14,7 @@ use clap::ValueEnum;
 use waterbear_protocol::client::Column;
 
 use self::delimited::Delimiter;
+use self::markdown::Markdown;
 use self::table::{Aligned, Vertical};
 use super::protocol::Value;
 
@@ -46,9 +48,20 @@ pub enum OutputFormat {
     /// A JSON object on each line.
     #[value(name = "JSON")]
     Json,
+    /// A table of Markdown.
+    #[value(name = "MARKDOWN")]
+    Markdown,
+    /// ALIGNED where that fits the terminal, else VERTICAL.
+    #[value(name = "AUTO")]
+    Auto,
     /// Nothing.
     #[value(name = "NULL")]
     Null,
+}
+
+/// Characters in a line of the terminal.
+fn terminal_width() -> usize {
+    rustix::termios::tcgetwinsize(io::stdout()).map_or(80, |size| usize::from(size.ws_col).max(20))
 }
 
 /// Prints one result.
@@ -63,6 +76,7 @@ enum Style {
     Json,
     Aligned(Aligned),
     Vertical(Vertical),
+    Markdown(Markdown),
     Nothing,
 }
 
@@ -72,6 +86,8 @@ impl<W: Write> Printer<W> {
         let delimited = |delimiter, header| Style::Delimited { delimiter, header };
         let style = match format {
             OutputFormat::Aligned => Style::Aligned(Aligned::default()),
+            OutputFormat::Auto => Style::Aligned(Aligned::within(terminal_width())),
+            OutputFormat::Markdown => Style::Markdown(Markdown::default()),
             OutputFormat::Vertical => Style::Vertical(Vertical::default()),
             OutputFormat::Csv => delimited(Delimiter::QuotedComma, false),
             OutputFormat::CsvHeader => delimited(Delimiter::QuotedComma, true),
@@ -122,6 +138,7 @@ impl<W: Write> Printer<W> {
             }
             Style::Aligned(table) => table.rows(columns, rows, &mut text),
             Style::Vertical(records) => records.rows(columns, rows, &mut text),
+            Style::Markdown(table) => table.rows(columns, rows),
             Style::Nothing => {}
         }
         self.write(&text)
@@ -130,8 +147,10 @@ impl<W: Write> Printer<W> {
     /// All rows were given.
     pub fn finish(&mut self) -> io::Result<()> {
         let mut text = String::new();
-        if let (Style::Aligned(table), Some(columns)) = (&mut self.style, &self.columns) {
-            table.finish(columns, &mut text);
+        match (&mut self.style, &self.columns) {
+            (Style::Aligned(table), Some(columns)) => table.finish(columns, &mut text),
+            (Style::Markdown(table), Some(columns)) => table.finish(columns, &mut text),
+            _ => {}
         }
         self.write(&text)
     }
@@ -241,6 +260,13 @@ mod tests {
             text,
             "-[ RECORD 1 ]\nn    | 1\ntext | a\n-[ RECORD 2 ]\nn    | 2\ntext | NULL\n"
         );
+    }
+
+    #[test]
+    fn markdown_is_a_table_whose_cells_keep_to_themselves() {
+        let columns = [column("n", "bigint"), column("text", "varchar")];
+        let text = printed(OutputFormat::Markdown, &columns, r#"[[1,"a|b"],[200,null]]"#);
+        assert_eq!(text, "|   n | text |\n| ---:| ---- |\n|   1 | a\\|b |\n| 200 | NULL |\n");
     }
 
     #[test]

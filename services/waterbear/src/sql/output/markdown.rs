@@ -1,0 +1,62 @@
+//! A table of Markdown.
+
+use waterbear_protocol::client::Column;
+
+use super::table::{is_numeric, pad, width};
+use super::value;
+use crate::sql::protocol::Value;
+
+/// A table that is printed when all its rows are known: its columns have equal widths.
+#[derive(Debug, Default)]
+pub struct Markdown {
+    rows: Vec<Vec<String>>,
+}
+
+impl Markdown {
+    /// The next rows.
+    pub fn rows(&mut self, _: &[Column], rows: &[Vec<Value>]) {
+        let cell = |value: &Value| {
+            let text = value::shown(value.get()).replace('\\', "\\\\").replace('|', "\\|");
+            text.replace("\r\n", "<br>").replace('\n', "<br>")
+        };
+        self.rows.extend(rows.iter().map(|row| row.iter().map(cell).collect()));
+    }
+
+    /// All rows were given.
+    pub fn finish(&mut self, columns: &[Column], text: &mut String) {
+        let widths: Vec<usize> = columns
+            .iter()
+            .enumerate()
+            .map(|(number, column)| {
+                let cells = self.rows.iter().filter_map(|row| row.get(number));
+                cells.map(|cell| width(cell)).chain([width(&column.name), 3]).max().unwrap_or(3)
+            })
+            .collect();
+        let names = columns.iter().map(|column| column.name.as_str());
+        push_line(columns, &widths, names, text);
+        text.push('|');
+        for (column, width) in columns.iter().zip(&widths) {
+            match is_numeric(column) {
+                true => text.push_str(&format!(" {}:|", "-".repeat(*width))),
+                false => text.push_str(&format!(" {} |", "-".repeat(*width))),
+            }
+        }
+        text.push('\n');
+        for row in std::mem::take(&mut self.rows) {
+            push_line(columns, &widths, row.iter().map(String::as_str), text);
+        }
+    }
+}
+
+fn push_line<'a>(
+    columns: &[Column],
+    widths: &[usize],
+    cells: impl Iterator<Item = &'a str>,
+    text: &mut String,
+) {
+    text.push('|');
+    for ((column, width), cell) in columns.iter().zip(widths).zip(cells) {
+        text.push_str(&format!(" {} |", pad(cell, *width, is_numeric(column))));
+    }
+    text.push('\n');
+}
