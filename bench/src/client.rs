@@ -1,11 +1,11 @@
 //! As much of Trino's client protocol as it takes to read all rows of a statement. Rows are
 //! counted while the clock runs and read when it has stopped.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Uri};
+use http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -86,6 +86,39 @@ impl Client {
         pages.await.with_context(|| format!("no end within {STATEMENT_TIMEOUT:?}"))?
     }
 
+    /// Submits a statement, reads on for `delay`, and cancels it. When that was, or nothing if the
+    /// statement had ended by then.
+    ///
+    /// # Errors
+    /// Also when the statement fails.
+    pub async fn cancel_after(
+        &self,
+        sql: &str,
+        delay: Duration,
+    ) -> anyhow::Result<Option<Instant>> {
+        let statement = format!("{}/v1/statement", self.server).parse()?;
+        let deadline = tokio::time::Instant::now() + delay;
+        let mut page = self.send(Method::POST, statement, sql).await?;
+        loop {
+            let head: Head = serde_json::from_slice(&page)
+                .context("the answer is not a page of the client protocol")?;
+            if let Some(QueryError { error_name, message }) = head.error {
+                bail!("{error_name}: {message}");
+            }
+            let Some(next) = head.next_uri else { return Ok(None) };
+            let next: Uri = next.parse()?;
+            match tokio::time::timeout_at(deadline, self.send(Method::GET, next.clone(), "")).await
+            {
+                Ok(answer) => page = answer?,
+                Err(_) => {
+                    let now = Instant::now();
+                    self.send(Method::DELETE, next, "").await?;
+                    return Ok(Some(now));
+                }
+            }
+        }
+    }
+
     /// The text at a path that is no statement.
     pub async fn text(&self, path: &str) -> anyhow::Result<String> {
         let uri = format!("{}{path}", self.server).parse()?;
@@ -120,7 +153,7 @@ impl Client {
         let response = self.http.request(request).await?;
         let status = response.status();
         let bytes = response.into_body().collect().await?.to_bytes();
-        ensure!(status == StatusCode::OK, "{status}: {}", String::from_utf8_lossy(&bytes));
+        ensure!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&bytes));
         Ok(bytes)
     }
 }

@@ -9,6 +9,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -43,6 +44,25 @@ pub struct Cluster {
     discovery_uri: String,
     workers_made: usize,
     folder: TempDir,
+}
+
+/// What of a node's `/v1/status` says whether it works.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    tasks: u64,
+    memory_info: MemoryInfo,
+}
+
+#[derive(Deserialize)]
+struct MemoryInfo {
+    pool: Pool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Pool {
+    reserved_bytes: u64,
 }
 
 /// One process of a cluster.
@@ -176,6 +196,18 @@ impl Cluster {
                 .with_context(|| format!("{}: /metrics counts no exchange bytes", node.name))?;
         }
         Ok(bytes)
+    }
+
+    /// Whether any worker has a task, or memory reserved.
+    pub async fn is_busy(&self) -> anyhow::Result<bool> {
+        for node in self.nodes.iter().filter(|node| node.is_worker) {
+            let status: Status =
+                serde_json::from_str(&Client::new(node.http).text("/v1/status").await?)?;
+            if status.tasks > 0 || status.memory_info.pool.reserved_bytes > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn wait_for_workers(&mut self, wanted: usize) -> anyhow::Result<()> {

@@ -3,10 +3,11 @@
 //!
 //! Layout: [`tpch`] runs the queries on all [`side`]s and [`report`] prints the table; a side is
 //! DataFusion [`in_process`] or a [`cluster`] asked by a [`client`]; [`data`] writes the Parquet
-//! files; [`answers`] compares rows; [`latency`] and [`start`] are the small benchmarks; [`procfs`]
+//! files; [`answers`] compares rows; [`latency`], [`start`] and [`cancel`] are the small benchmarks; [`procfs`]
 //! reads CPU time and memory; [`figures`] are medians and the like; [`place`] knows the folders.
 
 mod answers;
+mod cancel;
 mod client;
 mod cluster;
 mod data;
@@ -45,6 +46,8 @@ enum Benchmark {
     Latency(latency::LatencyArgs),
     /// From a worker's start to its place in the cluster, and its memory when idle.
     Start(start::StartArgs),
+    /// From a cancellation until the workers have freed everything.
+    Cancel(cancel::CancelArgs),
     /// All of the above with their defaults.
     All,
     /// The child process of `tpch` that is DataFusion in process.
@@ -89,13 +92,16 @@ async fn run(benchmark: Benchmark) -> anyhow::Result<bool> {
         Benchmark::Tpch(args) => tpch::run(&place, &args).await,
         Benchmark::Latency(args) => latency::run(&place, &args).await,
         Benchmark::Start(args) => start::run(&place, &args).await,
+        Benchmark::Cancel(args) => cancel::run(&place, &args).await,
         Benchmark::All => {
             let tpch = tpch::run(&place, &defaults()?).await?;
             println!();
             let latency = latency::run(&place, &defaults()?).await?;
             println!();
             let start = start::run(&place, &defaults()?).await?;
-            Ok(tpch && latency && start)
+            println!();
+            let cancel = cancel::run(&place, &defaults()?).await?;
+            Ok(tpch && latency && start && cancel)
         }
         Benchmark::InProcess(_) => unreachable!("it needs a runtime of its own"),
     }

@@ -45,7 +45,7 @@ macro_rules! queries {
 }
 
 /// Number and text of each query.
-const QUERIES: [(u32, &str); 22] =
+pub const QUERIES: [(u32, &str); 22] =
     queries!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22);
 
 /// Sends every column of every row of the largest table through an exchange and does as little as
