@@ -343,7 +343,7 @@ async fn failures_are_in_the_last_answer() {
         ("SELECT * FROM nope", "TABLE_NOT_FOUND", 46),
         ("SELECT n_nationkey / 0 FROM nation", "DIVISION_BY_ZERO", 8),
         ("SELECT CAST(n_name AS bigint) FROM nation", "INVALID_CAST_ARGUMENT", 9),
-        ("DROP TABLE nation", "NOT_SUPPORTED", 13),
+        ("SELECT * FROM nation TABLESAMPLE BERNOULLI (10)", "NOT_SUPPORTED", 13),
     ] {
         let answers = client.follow(sql).await;
         let last = answers.last().unwrap();
