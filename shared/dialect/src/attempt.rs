@@ -78,8 +78,9 @@ pub(crate) fn lenient(expr: Expr) -> Result<Expr> {
     })
 }
 
-fn boxed(expr: Box<Expr>) -> Result<Box<Expr>> {
-    lenient(*expr).map(Box::new)
+fn boxed(mut expr: Box<Expr>) -> Result<Box<Expr>> {
+    *expr = lenient(std::mem::take(&mut *expr))?;
+    Ok(expr)
 }
 
 fn conditions(case: &Case) -> impl Iterator<Item = &Expr> {

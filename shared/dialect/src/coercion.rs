@@ -237,8 +237,8 @@ fn meet(exprs: Vec<Expr>, what: &str, schema: &DFSchema) -> Result<Vec<Expr>> {
     let mut common = DataType::Null;
     for (position, other) in types.iter().enumerate() {
         let Some(next) = common_type(&common, other) else {
-            let before = exprs.iter().zip(&types).take(position);
-            let earlier = before.filter(|(_, one)| common_type(one, other).is_none()).last();
+            let mut before = exprs.iter().zip(&types).take(position);
+            let earlier = before.rfind(|(_, one)| common_type(one, other).is_none());
             let one = earlier.map_or_else(|| listing(&common), |(one, _)| type_name(one, schema));
             let other = type_name(&exprs[position], schema);
             let mut all: Vec<String> = Vec::new();

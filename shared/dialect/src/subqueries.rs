@@ -79,7 +79,7 @@ fn exists(value: &Expr, subquery: &Query, negated: bool) -> Result<Expr, Failure
     };
     for table in &mut select.from {
         if let TableFactor::Derived { subquery: inner, .. } = &mut table.relation {
-            *inner = Box::new(subquery.clone());
+            **inner = subquery.clone();
         }
     }
     let column = || Ident::with_quote('"', COLUMN);

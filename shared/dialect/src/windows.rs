@@ -88,10 +88,9 @@ mod tests {
         ] {
             assert_eq!(rewritten(text).unwrap(), becomes);
         }
-        for refused in [
-            "array_agg(a) FILTER (WHERE b) OVER ()",
-            "lag(a) IGNORE NULLS OVER (ORDER BY b)",
-        ] {
+        for refused in
+            ["array_agg(a) FILTER (WHERE b) OVER ()", "lag(a) IGNORE NULLS OVER (ORDER BY b)"]
+        {
             assert!(rewritten(refused).is_err(), "{refused}");
         }
     }

@@ -15,16 +15,21 @@ use datafusion::logical_expr::{
 use super::collected::Collected;
 use crate::nested::unexpected;
 
+/// The types that arguments are cast to, and that of the result.
+pub(super) type Resolved = (Vec<DataType>, DataType);
+
+/// Makes fewer rows of rows.
+pub(super) type Compact = fn(&[ArrayRef]) -> Result<Vec<ArrayRef>>;
+
 /// An aggregate.
 pub(super) struct Def {
     pub name: &'static str,
-    /// The types that arguments are cast to, and that of the result; None when it does not take
-    /// them.
-    pub resolve: fn(&[DataType]) -> Option<(Vec<DataType>, DataType)>,
+    /// What arguments are cast to, and the result's type; None when it does not take them.
+    pub resolve: fn(&[DataType]) -> Option<Resolved>,
     /// The argument that makes its row count: a row where it is NULL is left out.
     pub counts: Option<usize>,
     /// Rows that have the same result as these, but fewer.
-    pub compact: Option<fn(&[ArrayRef]) -> Result<Vec<ArrayRef>>>,
+    pub compact: Option<Compact>,
     /// The result of one row or more.
     pub finish: fn(&[ArrayRef], &DataType) -> Result<ScalarValue>,
 }
@@ -42,7 +47,7 @@ struct Collect {
 }
 
 impl Collect {
-    fn resolve(&self, types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
+    fn resolve(&self, types: &[DataType]) -> Result<Resolved> {
         let name = self.def.name.trim_start_matches('$').trim_end_matches("_n");
         (self.def.resolve)(types).ok_or_else(|| unexpected(name, types))
     }

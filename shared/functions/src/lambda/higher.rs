@@ -24,13 +24,16 @@ pub(super) type Known = ValueOrLambda<FieldRef, FieldRef>;
 /// The parameters of each lambda of a call.
 pub(super) type Parameters = Vec<Vec<FieldRef>>;
 
+/// Finds the parameters of a function's lambdas for the arguments of a call. None when it does
+/// not take such arguments; false as the second when they may still change when the lambdas'
+/// results are known better; the number is that of the attempt, from 0.
+pub(super) type Infer = fn(usize, &[Planned]) -> Option<(Parameters, bool)>;
+
 /// A function with lambdas.
 pub(super) struct Def {
     pub name: &'static str,
-    /// The parameters of its lambdas; None when it does not take such arguments. False as the
-    /// second when they may still change when the lambdas' results are known better; the number
-    /// is that of the attempt, from 0.
-    pub parameters: fn(usize, &[Planned]) -> Option<(Parameters, bool)>,
+    /// The parameters of its lambdas.
+    pub parameters: Infer,
     /// The result's field.
     pub result: fn(&[Known]) -> Option<FieldRef>,
     pub invoke: fn(&Call) -> Result<ArrayRef>,
