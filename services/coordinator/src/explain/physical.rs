@@ -78,7 +78,7 @@ fn describe(plan: &Arc<dyn ExecutionPlan>, sources: &[u32]) -> (String, Descript
         return named("Aggregate", aggregation(aggregate));
     }
     if let Some(sort) = plan.downcast_ref::<SortExec>() {
-        let order = ("orderBy", list(sort.expr().iter(), |key| text(key)));
+        let order = ("orderBy", list(sort.expr().iter(), text));
         return match sort.fetch() {
             Some(count) => named("TopN", vec![("count", count.to_string()), order]),
             None => named("Sort", vec![order]),
@@ -128,7 +128,7 @@ fn aggregation(aggregate: &AggregateExec) -> Descriptor {
 
 fn exchange(partitioning: &Partitioning) -> Descriptor {
     let (kind, keys) = match partitioning {
-        Partitioning::Hash(keys, _) => ("HASH", list(keys, |key| text(key))),
+        Partitioning::Hash(keys, _) => ("HASH", list(keys, text)),
         Partitioning::RoundRobinBatch(_) => ("ROUND_ROBIN", "[]".to_owned()),
         Partitioning::Range(_) => ("RANGE", "[]".to_owned()),
         Partitioning::UnknownPartitioning(_) => ("ARBITRARY", "[]".to_owned()),

@@ -64,7 +64,7 @@ impl SystemConnector {
 #[derive(Debug, Clone, Copy)]
 enum Table {
     Catalogs,
-    TableComments,
+    Comments,
     Nodes,
     Queries,
     Tasks,
@@ -106,12 +106,7 @@ const TABLES: &[(&str, &str, Table, &str)] = &[
          last_fresh_time:instant comment definition",
     ),
     ("metadata", "schema_properties", Table::Empty, PROPERTIES),
-    (
-        "metadata",
-        "table_comments",
-        Table::TableComments,
-        "catalog_name schema_name table_name comment",
-    ),
+    ("metadata", "table_comments", Table::Comments, "catalog_name schema_name table_name comment"),
     ("metadata", "table_properties", Table::Empty, PROPERTIES),
     ("runtime", "nodes", Table::Nodes, runtime::NODES),
     ("runtime", "optimizer_rule_stats", Table::Empty, runtime::OPTIMIZER_RULE_STATS),
@@ -174,7 +169,7 @@ impl RowSource for Source {
         Ok(match self.table {
             Table::Empty => Vec::new(),
             Table::Catalogs => catalogs(&self.connector.catalogs()),
-            Table::TableComments => {
+            Table::Comments => {
                 let columns = ["catalog_name", "schema_name", "table_name"];
                 table_comments(&self.listing(columns, wanted)).await?
             }

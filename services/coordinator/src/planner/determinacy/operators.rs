@@ -292,6 +292,9 @@ fn with_subqueries(children: Vec<Facts>) -> Facts {
     output
 }
 
+/// What is equal in the left and the right input of a join.
+type Equal = (Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>);
+
 fn join(plan: &Arc<dyn ExecutionPlan>, children: &[Facts]) -> Option<Facts> {
     let [left, right] = children else { return None };
     let mut output = Facts {
@@ -301,7 +304,7 @@ fn join(plan: &Arc<dyn ExecutionPlan>, children: &[Facts]) -> Option<Facts> {
         ..Facts::default()
     };
     let (join_type, projection, filter);
-    let mut keys: &[(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)] = &[];
+    let mut keys: &[Equal] = &[];
     let mut collects_left = true;
     if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
         collects_left = *join.partition_mode() != PartitionMode::Partitioned;
@@ -319,9 +322,7 @@ fn join(plan: &Arc<dyn ExecutionPlan>, children: &[Facts]) -> Option<Facts> {
     } else {
         return None;
     }
-    let float_key = |(l, r): &(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)| {
-        reads_floats(l, left) || reads_floats(r, right)
-    };
+    let float_key = |(l, r): &Equal| reads_floats(l, left) || reads_floats(r, right);
     if keys.iter().any(float_key) || filter.is_some_and(|filter| compares(filter, left, right)) {
         output.doubt(FLOAT_COMPARISON);
     }
