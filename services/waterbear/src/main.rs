@@ -34,7 +34,7 @@ enum Command {
     /// Run a service that executes tasks.
     Worker(RoleArgs),
     /// Send SQL to a coordinator.
-    Sql(sql::SqlArgs),
+    Sql(Box<sql::SqlArgs>),
     /// Ask a node whether it is ready; exit 0 if so.
     Health(health::HealthArgs),
     /// Make secrets.
@@ -84,7 +84,7 @@ async fn run(command: Command) -> ExitCode {
         Command::Discovery(args) => roles::run(Role::Discovery, &args.into()).await,
         Command::Coordinator(args) => roles::run(Role::Coordinator, &args.into()).await,
         Command::Worker(args) => roles::run(Role::Worker, &args.into()).await,
-        Command::Sql(args) => sql::run(args).await,
+        Command::Sql(args) => sql::run(*args).await,
         Command::Health(args) => health::run(args).await,
         Command::Secret(command) => secret::run(&command),
     }

@@ -207,7 +207,7 @@ impl<W: Write> Runner<W> {
             None => print(printer.finish())?,
         }
         if self.shows.summary && page.update_type.is_none() {
-            print(write!(self.out, "{}\n", progress::summary(&page.id, &page.stats)))?;
+            print(writeln!(self.out, "{}", progress::summary(&page.id, &page.stats)))?;
         }
         Ok(())
     }
