@@ -8,9 +8,8 @@
 //! - [`connector`]: the traits, [`Column`] and [`ConnectorError`]
 //! - [`create()`]: a connector from the properties of its catalog file
 //! - [`scan`]: our own scan nodes on the wire, and their division among tasks
-//! - [`types`]: an Arrow type as Trino writes it
 //! - [`tpch`]: TPC-H tables, generated row by row, never stored
-//! - [`write`]: what a connector may change, and the contract for writing rows
+//! - [`mod@write`]: what a connector may change, and the contract for writing rows
 //! - [`memory`]: tables that live in the coordinator's memory
 //! - [`files`]: Parquet, CSV and JSON files in a folder of this machine
 

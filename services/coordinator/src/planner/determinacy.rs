@@ -10,7 +10,7 @@
 //!
 //! An exact task can be replaced alone; an indeterminate one takes its readers with it.
 //!
-//! The rules walk a plan from its leaves up and keep [`Facts`] about each node's output.
+//! The rules walk a plan from its leaves up and keep `Facts` about each node's output.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,7 +1,7 @@
 //! Statements that change catalogs: what each needs to be there, what it does to its connector,
 //! and what the client is told.
 //!
-//! Layout: [`names`] finds connectors and tables, `define` is CREATE, DROP, ALTER and COMMENT,
+//! Layout: `names` finds connectors and tables, `define` is CREATE, DROP, ALTER and COMMENT,
 //! `rows` writes the rows of queries through the connector's write contract, `coerce` makes them
 //! fit their table.
 
