@@ -7,12 +7,15 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, Operator};
+use datafusion::logical_expr::{
+    BinaryExpr, Cast, ColumnarValue, Expr, ExprSchemable, Operator, ReturnFieldArgs,
+    ScalarFunctionArgs, ScalarUDF,
+};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use datafusion::sql::sqlparser::tokenizer::Location;
 use waterbear_functions::arithmetic::{Operation, negate};
@@ -170,7 +173,7 @@ impl Planning<'_> {
     fn negate(&self, operand: Expr) -> Result<Expr> {
         let data_type = operand.get_type(self.schema)?;
         if is_integer(&data_type) {
-            return Ok(Expr::ScalarFunction(ScalarFunction::new_udf(negate(), vec![operand])));
+            return call(negate(), vec![operand]);
         }
         if is_text(&data_type) || data_type == DataType::Boolean {
             let message = format!("Cannot negate {}", type_name(&operand, self.schema));
@@ -243,8 +246,7 @@ impl Planning<'_> {
             };
             let left = coerce(left.clone(), &l, self.schema)?;
             let right = coerce(right.clone(), &r, self.schema)?;
-            let call = ScalarFunction::new_udf(operation.function(), vec![left, right]);
-            return Ok(Some(Expr::ScalarFunction(call)));
+            return call(operation.function(), vec![left, right]).map(Some);
         }
         let never = |data_type: &DataType| is_text(data_type) || *data_type == DataType::Boolean;
         if never(&l) || never(&r) {
@@ -295,6 +297,44 @@ impl Planning<'_> {
         let left = coerce(left.clone(), common, self.schema)?;
         let right = coerce(right.clone(), common, self.schema)?;
         Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right))))
+    }
+}
+
+/// The call of an operator; over literals its value, so that long sums of them do not grow deep. What
+/// fails is called when the query runs: a CASE may never come to it.
+fn call(function: Arc<ScalarUDF>, operands: Vec<Expr>) -> Result<Expr> {
+    let value = |operand: &Expr| match operand {
+        Expr::Literal(value, None) => Some(value.clone()),
+        _ => None,
+    };
+    let values: Option<Vec<ScalarValue>> = operands.iter().map(value).collect();
+    if let Some(values) = values
+        && let Ok(folded) = compute(&function, &values)
+    {
+        return Ok(Expr::Literal(folded, None));
+    }
+    Ok(Expr::ScalarFunction(ScalarFunction::new_udf(function, operands)))
+}
+
+fn compute(function: &ScalarUDF, values: &[ScalarValue]) -> Result<ScalarValue> {
+    let field =
+        |value: &ScalarValue| Arc::new(Field::new("operand", value.data_type(), value.is_null()));
+    let arg_fields: Vec<_> = values.iter().map(field).collect();
+    let scalars: Vec<_> = values.iter().map(Some).collect();
+    let return_field = function.return_field_from_args(ReturnFieldArgs {
+        arg_fields: &arg_fields,
+        scalar_arguments: &scalars,
+    })?;
+    let computed = function.invoke_with_args(ScalarFunctionArgs {
+        args: values.iter().cloned().map(ColumnarValue::Scalar).collect(),
+        arg_fields,
+        number_rows: 1,
+        return_field,
+        config_options: Arc::default(),
+    })?;
+    match computed {
+        ColumnarValue::Scalar(value) => Ok(value),
+        ColumnarValue::Array(array) => ScalarValue::try_from_array(&array, 0),
     }
 }
 
