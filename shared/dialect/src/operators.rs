@@ -220,6 +220,12 @@ impl Planning<'_> {
     }
 
     fn arithmetic(&self, operation: Operation, left: &Expr, right: &Expr) -> Result<Option<Expr>> {
+        if operators_below(left) >= MOST_OPERATORS {
+            let message = format!(
+                "Query exceeded the compiler's limit: more than {MOST_OPERATORS} operators in a row"
+            );
+            return Err(self.failure(ErrorCode::QUERY_EXCEEDED_COMPILER_LIMIT, message));
+        }
         let (l, r) = (left.get_type(self.schema)?, right.get_type(self.schema)?);
         let (l, r) = match (&l, &r) {
             (DataType::Null, other) | (other, DataType::Null) => (other.clone(), other.clone()),
@@ -297,6 +303,28 @@ impl Planning<'_> {
         let left = coerce(left.clone(), common, self.schema)?;
         let right = coerce(right.clone(), common, self.schema)?;
         Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right))))
+    }
+}
+
+/// How long a chain of arithmetic may be. The planner asks each operator for its type again and
+/// again, and each builds the name of all below it: the time grows with the third power.
+const MOST_OPERATORS: usize = 250;
+
+/// How many operators the first operands of an expression are.
+fn operators_below(expr: &Expr) -> usize {
+    let mut below = 0;
+    let mut expr = expr;
+    loop {
+        expr = match expr {
+            Expr::BinaryExpr(binary) => &binary.left,
+            Expr::ScalarFunction(call) => match call.args.first() {
+                Some(first) => first,
+                None => return below,
+            },
+            Expr::Cast(cast) => &cast.expr,
+            _ => return below,
+        };
+        below += 1;
     }
 }
 
