@@ -17,7 +17,6 @@ use waterbear_dialect::{self as dialect, ClientContext, Statement};
 use waterbear_functions::failure_of;
 use waterbear_protocol::{ErrorCode, Failure};
 use waterbear_testkit::client::{Answer, Table};
-use waterbear_types::TrinoType;
 
 /// Runs queries here.
 pub struct InProcess {
@@ -100,9 +99,9 @@ impl InProcess {
         let failed = |error| failure_of(&error);
         let plan = state.create_physical_plan(&planned.plan).await.map_err(failed)?;
         let fields = plan.schema();
-        let types = fields.fields().iter().map(|field| TrinoType::of_field(field));
+        let types = fields.fields().iter().enumerate();
         let types = types
-            .map(|trino_type| Ok(trino_type?.display(true)))
+            .map(|(position, field)| Ok(planned.column_type(position, field)?.display(true)))
             .collect::<Result<Vec<_>, Failure>>()?;
         let batches = collect(plan, state.task_ctx()).await.map_err(failed)?;
         let rows = serde_json::from_str(&json_rows(&batches)?).map_err(|error| {
