@@ -25,7 +25,7 @@ def values(cluster, sql):
 
 
 def test_select_one(cluster):
-    assert values(cluster, "SELECT 1") == ([1], ["bigint"])
+    assert values(cluster, "SELECT 1") == ([1], ["integer"])
 
 
 def test_values_arrive_as_the_types_that_they_have(cluster):
@@ -46,8 +46,8 @@ def test_values_arrive_as_the_types_that_they_have(cluster):
         "ab",
         None,
     ]
-    assert types[:5] == ["bigint", "bigint", "double", "decimal(22, 2)", "boolean"]
-    assert types[6:8] == ["date", "timestamp(3)"]
+    assert types[:5] == ["bigint", "integer", "double", "decimal(22, 2)", "boolean"]
+    assert types[5:8] == ["varchar(21)", "date", "timestamp(3)"]
 
 
 def test_the_description_has_names_types_precision_and_scale(cluster):
