@@ -8,7 +8,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, plan_datafusion_err};
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::LexOrdering;
+use datafusion::physical_expr::{AcrossPartitions, LexOrdering};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
@@ -27,7 +27,7 @@ use prost::Message;
 use waterbear_connector::{files, scan};
 use waterbear_protocol::{ErrorCode, Failure};
 
-use crate::exchange_source::ExchangeSourceExec;
+use crate::exchange_source::{Claims, EqualColumns, ExchangeSourceExec};
 
 /// More partitions than any plan has; a larger number in a message is damage, not a plan.
 const MAX_PARTITIONS: u32 = 1 << 16;
@@ -137,7 +137,27 @@ struct ExchangeSourceMessage {
     #[prost(message, optional, tag = "3")]
     schema: Option<protobuf::Schema>,
     #[prost(message, repeated, tag = "4")]
-    ordering: Vec<protobuf::PhysicalSortExprNode>,
+    orderings: Vec<protobuf::PhysicalSortExprNodeCollection>,
+    #[prost(message, repeated, tag = "5")]
+    equal: Vec<EqualColumnsMessage>,
+}
+
+/// Columns with the same value in each row.
+#[derive(Clone, PartialEq, Message)]
+struct EqualColumnsMessage {
+    #[prost(uint32, repeated, tag = "1")]
+    columns: Vec<u32>,
+    #[prost(enumeration = "Constant", tag = "2")]
+    constant: i32,
+}
+
+/// Where that value is the same for all rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+enum Constant {
+    Nowhere = 0,
+    InEachPartition = 1,
+    Everywhere = 2,
 }
 
 /// Carries the operators that DataFusion's protobuf does not have.
@@ -215,12 +235,28 @@ fn encode_exchange_source(
     proto_converter: &dyn PhysicalProtoConverterExtension,
 ) -> Result<ExchangeSourceMessage> {
     let properties = source.properties();
-    let ordering = properties.output_ordering().into_iter().flat_map(|o| o.iter().cloned());
+    let claims = Claims::of(properties.equivalence_properties());
+    let orderings = claims.orderings.into_iter().map(|ordering| {
+        let codec = PlanCodec::default();
+        let physical_sort_expr_nodes =
+            serialize_physical_sort_exprs(ordering, &codec, proto_converter)?;
+        Ok(protobuf::PhysicalSortExprNodeCollection { physical_sort_expr_nodes })
+    });
+    let equal = claims.equal.into_iter().map(|class| {
+        let constant = match class.constant {
+            None => Constant::Nowhere,
+            Some(AcrossPartitions::Heterogeneous) => Constant::InEachPartition,
+            Some(AcrossPartitions::Uniform(_)) => Constant::Everywhere,
+        };
+        let columns = class.columns.into_iter().map(|index| index as u32).collect();
+        EqualColumnsMessage { columns, constant: constant.into() }
+    });
     Ok(ExchangeSourceMessage {
         input: source.input() as u32,
         partitions: properties.output_partitioning().partition_count() as u32,
         schema: Some(source.schema().as_ref().try_into()?),
-        ordering: serialize_physical_sort_exprs(ordering, &PlanCodec::default(), proto_converter)?,
+        orderings: orderings.collect::<Result<_>>()?,
+        equal: equal.collect(),
     })
 }
 
@@ -281,14 +317,23 @@ fn decode_exchange_source(
     }
     let codec = PlanCodec::default();
     let context = PhysicalPlanDecodeContext::new(ctx, &codec);
-    let ordering =
-        parse_physical_sort_exprs(&message.ordering, &context, &schema, proto_converter)?;
-    Ok(Arc::new(ExchangeSourceExec::new(
-        message.input as usize,
-        schema,
-        message.partitions as usize,
-        LexOrdering::new(ordering),
-    )))
+    let orderings = message.orderings.iter().filter_map(|ordering| {
+        let nodes = &ordering.physical_sort_expr_nodes;
+        let parsed = parse_physical_sort_exprs(nodes, &context, &schema, proto_converter);
+        parsed.map(LexOrdering::new).transpose()
+    });
+    let orderings = orderings.collect::<Result<_>>()?;
+    let equal = message.equal.iter().map(|class| EqualColumns {
+        columns: class.columns.iter().map(|index| *index as usize).collect(),
+        constant: match class.constant() {
+            Constant::Nowhere => None,
+            Constant::InEachPartition => Some(AcrossPartitions::Heterogeneous),
+            Constant::Everywhere => Some(AcrossPartitions::Uniform(None)),
+        },
+    });
+    let claims = Claims { orderings, equal: equal.collect() };
+    let (input, partitions) = (message.input as usize, message.partitions as usize);
+    Ok(Arc::new(ExchangeSourceExec::claiming(input, schema, partitions, claims)?))
 }
 
 #[cfg(test)]

@@ -9,7 +9,11 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr};
+use datafusion::physical_expr::equivalence::{EquivalenceClass, EquivalenceGroup};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{
+    AcrossPartitions, ConstExpr, EquivalenceProperties, LexOrdering, PhysicalExpr,
+};
 use datafusion::physical_plan::execution_plan::{
     Boundedness, EmissionType, ReplaceChildrenOptions, SchedulingType,
 };
@@ -49,26 +53,88 @@ pub struct ExchangeSourceExec {
     metrics: ExecutionPlanMetricsSet,
 }
 
+/// Columns of an exchange source that have the same value in each row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EqualColumns {
+    /// Indices into the source's schema.
+    pub(crate) columns: Vec<usize>,
+    /// Set if that value is one for all rows of a partition, or of all partitions.
+    pub(crate) constant: Option<AcrossPartitions>,
+}
+
+/// What is known of the rows of an exchange source, beside their types. Operators rely on it when
+/// they are built, so the coordinator and the worker must know the same: what does not travel in a
+/// plan is not claimed at all.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Claims {
+    /// Each partition is sorted by each of these.
+    pub(crate) orderings: Vec<LexOrdering>,
+    /// Columns that are equal or constant.
+    pub(crate) equal: Vec<EqualColumns>,
+}
+
+impl Claims {
+    pub(crate) fn of(known: &EquivalenceProperties) -> Self {
+        let equal = known.eq_group().iter().filter_map(|class| {
+            let columns = class.iter().filter_map(|expr| expr.downcast_ref::<Column>());
+            let columns: Vec<_> = columns.map(Column::index).collect();
+            let constant = class.iter().find_map(|expr| known.is_expr_constant(expr));
+            let constant = constant.map(|across| match across {
+                // The value itself does not travel.
+                AcrossPartitions::Uniform(_) => AcrossPartitions::Uniform(None),
+                AcrossPartitions::Heterogeneous => AcrossPartitions::Heterogeneous,
+            });
+            let says_something = columns.len() > 1 || (columns.len() == 1 && constant.is_some());
+            says_something.then_some(EqualColumns { columns, constant })
+        });
+        Self { orderings: known.oeq_class().iter().cloned().collect(), equal: equal.collect() }
+    }
+
+    fn over(self, schema: SchemaRef) -> Result<EquivalenceProperties> {
+        let mut known = EquivalenceProperties::new(Arc::clone(&schema));
+        for EqualColumns { columns, constant } in self.equal {
+            let columns = columns.into_iter().map(|index| match schema.fields().get(index) {
+                Some(field) => Ok(Arc::new(Column::new(field.name(), index)) as _),
+                None => internal_err!("an exchange source has no column {index}"),
+            });
+            let columns = columns.collect::<Result<Vec<Arc<dyn PhysicalExpr>>>>()?;
+            let first = columns.first().cloned();
+            let group = EquivalenceGroup::new([EquivalenceClass::new(columns)]);
+            known.add_equivalence_group(group)?;
+            if let (Some(column), Some(constant)) = (first, constant) {
+                known.add_constants([ConstExpr::new(column, constant)])?;
+            }
+        }
+        known.add_orderings(self.orderings);
+        Ok(known)
+    }
+}
+
 impl ExchangeSourceExec {
-    /// A source of `partitions` partitions, each sorted by `ordering` if there is one.
-    pub fn new(
+    /// A source of `partitions` partitions, with the schema and the order, equalities and
+    /// constants of `known`, as far as they can travel.
+    ///
+    /// # Errors
+    /// When `known` is not of its own schema.
+    pub fn new(input: usize, partitions: usize, known: &EquivalenceProperties) -> Result<Self> {
+        Self::claiming(input, Arc::clone(known.schema()), partitions, Claims::of(known))
+    }
+
+    pub(crate) fn claiming(
         input: usize,
         schema: SchemaRef,
         partitions: usize,
-        ordering: Option<LexOrdering>,
-    ) -> Self {
-        let equivalence = match ordering {
-            Some(ordering) => EquivalenceProperties::new_with_orderings(schema, [ordering]),
-            None => EquivalenceProperties::new(schema),
-        };
+        claims: Claims,
+    ) -> Result<Self> {
         let properties = PlanProperties::new(
-            equivalence,
+            claims.over(schema)?,
             Partitioning::UnknownPartitioning(partitions),
             EmissionType::Incremental,
             Boundedness::Bounded,
         )
         .with_scheduling_type(SchedulingType::Cooperative);
-        Self { input, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() }
+        let properties = Arc::new(properties);
+        Ok(Self { input, properties, metrics: ExecutionPlanMetricsSet::new() })
     }
 
     /// Which of the task's inputs this reads.

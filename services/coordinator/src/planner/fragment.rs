@@ -73,6 +73,13 @@ pub enum Wiring {
 }
 
 impl FragmentInput {
+    /// Whether each partition has rows of one producer task alone: then what holds for each of the
+    /// producer's partitions, an order or a constant, holds for it too. Only a gather keeps
+    /// producers apart; everything else mixes their rows, whatever the boundary claims.
+    pub fn keeps_producers_apart(&self) -> bool {
+        matches!(self.wiring, Wiring::Coalesce { .. }) || self.producer_tasks == 1
+    }
+
     /// The sources of partition `partition` of consumer task `consumer`: producer task, and what
     /// of it. `SourcePartition::producer` counts the producer fragment's tasks from `first`.
     pub fn sources(&self, consumer: u32, partition: u32, first: u32) -> Vec<SourcePartition> {

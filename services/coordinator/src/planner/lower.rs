@@ -76,10 +76,12 @@ fn lower_stage(
         }
         match lower_boundary(&node, shape.tasks, fragments) {
             Ok(input) => {
-                let ordering = node.output_ordering().cloned();
+                let mut known = node.equivalence_properties().clone();
+                if !input.keeps_producers_apart() {
+                    known.clear_per_partition_constants();
+                }
                 let partitions = input.partitions as usize;
-                let source =
-                    ExchangeSourceExec::new(inputs.len(), node.schema(), partitions, ordering);
+                let source = ExchangeSourceExec::new(inputs.len(), partitions, &known)?;
                 inputs.push(input);
                 Ok(Transformed::new(Arc::new(source) as _, true, TreeNodeRecursion::Jump))
             }
@@ -151,13 +153,11 @@ fn lower_boundary(
             shape.stage
         )));
     }
-    // Only a gather keeps the producers apart; everything else mixes their rows, whatever order
-    // the boundary claims.
-    let keeps_order = matches!(wiring, Wiring::Coalesce { .. }) || producer_tasks == 1;
-    if !keeps_order && node.output_ordering().is_some() {
+    let input = FragmentInput { producer, producer_tasks, partitions, wiring };
+    if !input.keeps_producers_apart() && node.output_ordering().is_some() {
         return Err(Uncut(format!("stage {} would have to keep an order", shape.stage)));
     }
-    Ok(FragmentInput { producer, producer_tasks, partitions, wiring })
+    Ok(input)
 }
 
 /// The stage's plan for one of its tasks: that task's splits, and none of the stage planner's

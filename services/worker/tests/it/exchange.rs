@@ -37,7 +37,7 @@ async fn consumer(
     partition: u32,
 ) -> Producer {
     let source: Arc<dyn ExecutionPlan> =
-        Arc::new(ExchangeSourceExec::new(0, plan.schema(), 1, None));
+        Arc::new(ExchangeSourceExec::new(0, 1, plan.equivalence_properties()).unwrap());
     let mut request = request(&source, 1);
     request.producers = producers.to_vec();
     request.inputs = vec![input(producers.len(), partition..partition + 1)];

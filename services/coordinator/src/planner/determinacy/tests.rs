@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::physical_expr::Partitioning;
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning};
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -184,7 +184,8 @@ fn rows_dealt_out_round_robin_matter_to_who_reads_one_partition() {
         [(Wiring::Shuffle, false), (Wiring::Coalesce { consumer_tasks: 1 }, true)]
     {
         let input = FragmentInput { producer: 0, producer_tasks: 1, partitions: 2, wiring };
-        let reader = ExchangeSourceExec::new(0, Arc::clone(&schema), 2, None);
+        let known = EquivalenceProperties::new(Arc::clone(&schema));
+        let reader = ExchangeSourceExec::new(0, 2, &known).unwrap();
         let mut fragments =
             [fragment(Arc::clone(&dealt), vec![]), fragment(Arc::new(reader), vec![input])];
         assess(&mut fragments);
