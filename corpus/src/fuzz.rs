@@ -1,5 +1,6 @@
 //! Asks random queries in every way until the time is over.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use waterbear_testkit::client::Answer;
@@ -22,7 +23,7 @@ pub async fn run(ways: &Ways, seed: u64, duration: Duration) -> anyhow::Result<b
     let start = Instant::now();
     let mut random = Random::new(seed);
     let (mut asked, mut refused, mut empty, mut tasks) = (0_u64, 0_u64, 0_u64, 0_u64);
-    let (mut differences, mut failed) = (0, 0_u64);
+    let (mut differences, mut failed) = (0, BTreeMap::<String, u64>::new());
     while start.elapsed() < duration && differences < ENOUGH {
         let sql = random.query();
         asked += 1;
@@ -38,13 +39,19 @@ pub async fn run(ways: &Ways, seed: u64, duration: Duration) -> anyhow::Result<b
                 let same = same_rows(&one.rows, &other.rows, false);
                 (!same).then(|| format!("{} rows and {}", one.rows.len(), other.rows.len()))
             }
-            (Ok(Some(Answer::Error { name, .. })), Ok(Some(Answer::Error { name: other, .. })))
-                if name == other =>
-            {
-                // Both say so: no wrong answer. A refusal is by design, anything else is counted.
-                refused += u64::from(name == REFUSED);
-                failed += u64::from(name != REFUSED);
-                None
+            (
+                Ok(Some(Answer::Error { name, message })),
+                Ok(Some(Answer::Error { name: other, .. })),
+            ) if name == other => {
+                // Both say so: no wrong answer. A refusal is by design; an error without a name of
+                // its own is not.
+                let nameless = name.starts_with("GENERIC_");
+                let text = format!("both fail: {name}: {message}");
+                match name.as_str() {
+                    REFUSED => refused += 1,
+                    _ => *failed.entry(name).or_default() += 1,
+                }
+                nameless.then_some(text)
             }
             (_, Ok(Some(Answer::Error { name, .. }))) if name == REFUSED => {
                 refused += 1;
@@ -59,7 +66,8 @@ pub async fn run(ways: &Ways, seed: u64, duration: Duration) -> anyhow::Result<b
     }
     println!(
         "seed {seed}: {asked} random queries, {differences} differences, {refused} refused, \
-         {failed} failed alike, {empty} without rows, {tasks} tasks, {:.1} s",
+         {} failed alike {failed:?}, {empty} without rows, {tasks} tasks, {:.1} s",
+        failed.values().sum::<u64>(),
         start.elapsed().as_secs_f64()
     );
     Ok(differences == 0 && asked > refused)
