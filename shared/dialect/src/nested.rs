@@ -15,6 +15,7 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use waterbear_functions::{aggregate_function, scalar_function};
 
+use crate::correlated::Correlated;
 use crate::subquery::SingleRow;
 use crate::unnest::{InlineUnnest, UnnestFunctions, UnnestPlanner};
 
@@ -48,7 +49,7 @@ impl Nested {
         Some(Self {
             expressions: Arc::new(expressions),
             relations: Arc::new(UnnestPlanner(unnest.clone())),
-            rules: vec![Arc::new(InlineUnnest(unnest)), Arc::new(single)],
+            rules: vec![Arc::new(InlineUnnest(unnest)), Arc::new(Correlated), Arc::new(single)],
         })
     }
 

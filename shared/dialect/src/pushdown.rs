@@ -18,9 +18,12 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::HashJoinExec;
 
+use crate::grouping::GroupingSets;
+
 type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
-/// DataFusion's rules in their order, with those that push filters kept to safe parts of the plan.
+/// DataFusion's rules in their order, with those that push filters kept to safe parts of the plan,
+/// and [`GroupingSets`] before them all.
 pub(super) fn physical_rules() -> Vec<Rule> {
     let keep = |rule: Rule| -> Rule {
         if rule.name().starts_with("FilterPushdown") {
@@ -28,7 +31,8 @@ pub(super) fn physical_rules() -> Vec<Rule> {
         }
         rule
     };
-    PhysicalOptimizer::default().rules.into_iter().map(keep).collect()
+    let first: Rule = Arc::new(GroupingSets);
+    [first].into_iter().chain(PhysicalOptimizer::default().rules.into_iter().map(keep)).collect()
 }
 
 /// A rule that goes by names, where these are unique.

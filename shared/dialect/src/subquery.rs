@@ -2,7 +2,8 @@
 //!
 //! The engine joins a scalar subquery and trusts it to give one row. One that may give more
 //! becomes an aggregate over its rows, which keeps two of them at most, and the place where
-//! its value is used looks how many there were.
+//! its value is used looks how many there were. So does one that may give none, of a column that
+//! is never NULL: its value is NULL then, which the engine would not expect.
 
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ use datafusion::logical_expr::{
     AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF, Subquery,
 };
 use datafusion::optimizer::AnalyzerRule;
+
+use crate::correlated::gives_one_row;
 
 /// The rule.
 #[derive(Debug)]
@@ -41,7 +44,7 @@ impl SingleRow {
         let rewritten = plan.map_expressions(|expr| {
             let name = names.save(&expr);
             let expr = expr.transform_up(|expr| match expr {
-                Expr::ScalarSubquery(subquery) if may_repeat(&subquery) => {
+                Expr::ScalarSubquery(subquery) if is_uncertain(&subquery) => {
                     Ok(Transformed::yes(self.single(subquery)?))
                 }
                 expr => Ok(Transformed::no(expr)),
@@ -70,7 +73,9 @@ impl SingleRow {
     }
 }
 
-fn may_repeat(subquery: &Subquery) -> bool {
-    let one_column = subquery.subquery.schema().fields().len() == 1;
-    one_column && subquery.subquery.max_rows().is_none_or(|rows| rows > 1)
+fn is_uncertain(subquery: &Subquery) -> bool {
+    let plan = subquery.subquery.as_ref();
+    let [column] = &plan.schema().fields()[..] else { return false };
+    let may_repeat = plan.max_rows().is_none_or(|rows| rows > 1);
+    may_repeat || !(column.is_nullable() || gives_one_row(plan))
 }

@@ -3,11 +3,11 @@
 //! Layout: [`Engine`] owns what all tasks of a node share (threads, memory, spill folder);
 //! [`prepared`] is one task's plan, ready to run; [`exchange_source`] is the leaf that stands for
 //! another stage's output; [`codec`] moves plans between nodes; [`memory`] counts what each task
-//! holds.
+//! holds; `guards` keeps operators from what they must not do.
 
 pub mod codec;
 pub mod exchange_source;
-
+mod guards;
 pub mod memory;
 pub mod prepared;
 
@@ -179,7 +179,7 @@ impl Engine {
                 format!("the task's plan cannot be read: {}", failure.message),
             )
         })?;
-        Ok(PreparedTask::new(plan, context, memory))
+        PreparedTask::new(plan, context, memory)
     }
 
     /// Makes a plan of this process ready to run, without a round trip through bytes.
@@ -194,7 +194,7 @@ impl Engine {
         inputs: Arc<dyn InputStreams>,
     ) -> Result<PreparedTask, Failure> {
         let (context, memory) = self.task_context(attempt, session, inputs)?;
-        Ok(PreparedTask::new(plan, context, memory))
+        PreparedTask::new(plan, context, memory)
     }
 
     fn task_context(

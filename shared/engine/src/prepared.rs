@@ -9,6 +9,7 @@ use waterbear_protocol::Failure;
 use waterbear_protocol::task::{OperatorMetrics, TaskStats};
 
 use crate::exchange_source::ExchangeSourceExec;
+use crate::guards::{GuardExec, guarded};
 use crate::memory::{ByteCounter, TaskMemoryPool, byte_counter};
 use waterbear_functions::failure_of;
 
@@ -26,8 +27,9 @@ impl PreparedTask {
         plan: Arc<dyn ExecutionPlan>,
         context: Arc<TaskContext>,
         memory: Arc<TaskMemoryPool>,
-    ) -> Self {
-        Self { plan, context, memory }
+    ) -> Result<Self, Failure> {
+        let plan = guarded(plan).map_err(|error| failure_of(&error))?;
+        Ok(Self { plan, context, memory })
     }
 
     /// How many partitions the output has.
@@ -74,13 +76,17 @@ pub fn operator_metrics(plan: &Arc<dyn ExecutionPlan>) -> Vec<OperatorMetrics> {
 }
 
 fn add_operator_metrics(plan: &dyn ExecutionPlan, operators: &mut Vec<OperatorMetrics>) {
-    let metrics = plan.metrics().map(|metrics| metrics.aggregate_by_name().sorted_for_display());
-    operators.push(OperatorMetrics {
-        name: plan.name().to_owned(),
-        output_rows: metrics.as_ref().and_then(|m| m.output_rows()).unwrap_or(0) as u64,
-        cpu_nanos: metrics.as_ref().and_then(|m| m.elapsed_compute()).unwrap_or(0) as u64,
-        text: metrics.map_or(String::new(), |metrics| metrics.to_string()),
-    });
+    // The coordinator's plan, beside which these are shown, has no guards.
+    if !plan.is::<GuardExec>() {
+        let metrics =
+            plan.metrics().map(|metrics| metrics.aggregate_by_name().sorted_for_display());
+        operators.push(OperatorMetrics {
+            name: plan.name().to_owned(),
+            output_rows: metrics.as_ref().and_then(|m| m.output_rows()).unwrap_or(0) as u64,
+            cpu_nanos: metrics.as_ref().and_then(|m| m.elapsed_compute()).unwrap_or(0) as u64,
+            text: metrics.map_or(String::new(), |metrics| metrics.to_string()),
+        });
+    }
     for child in plan.children() {
         add_operator_metrics(child.as_ref(), operators);
     }

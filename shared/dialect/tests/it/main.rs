@@ -3,6 +3,7 @@
 
 mod functions;
 mod operators;
+mod subqueries;
 mod values;
 
 use std::sync::Arc;
