@@ -60,10 +60,11 @@ def test_the_description_has_names_types_precision_and_scale(cluster):
     assert (cursor.description[1].precision, cursor.description[1].scale) == (12, 2)
 
 
-def test_unquoted_names_are_lower_case_and_names_may_repeat(cluster):
+def test_names_are_as_the_select_writes_them_and_may_repeat(cluster):
+    """Trino calls a column by the last part of its name as it stands in the SELECT."""
     cursor = cluster.connect().cursor()
     row = cursor.execute("SELECT N_NATIONKEY, 1 AS x, 2 AS x FROM NATION ORDER BY 1 LIMIT 1").fetchone()
-    assert [column.name for column in cursor.description] == ["n_nationkey", "x", "x"]
+    assert [column.name for column in cursor.description] == ["N_NATIONKEY", "x", "x"]
     assert list(row) == [0, 1, 2]
 
 

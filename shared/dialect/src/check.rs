@@ -4,9 +4,10 @@
 use std::fmt::Display;
 
 use datafusion::sql::sqlparser::ast::{
-    Distinct, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause, ObjectName,
-    OrderBy, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, SetOperator,
-    SetQuantifier, Spanned, TableFactor, TableWithJoins, WildcardAdditionalOptions,
+    Distinct, Function, FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator,
+    LimitClause, ObjectName, OrderBy, OrderByKind, Query, Select, SelectFlavor, SelectItem,
+    SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor, TableWithJoins,
+    WildcardAdditionalOptions,
 };
 use waterbear_protocol::{ErrorCode, Failure};
 
@@ -201,6 +202,16 @@ fn join(join: &Join) -> Checked {
     }
 }
 
+/// Calls that the planner would take with arguments that mean nothing.
+pub(super) fn arguments(function: &Function) -> Checked {
+    let FunctionArguments::List(list) = &function.args else { return Ok(()) };
+    if list.args.len() < 2 || !function.name.to_string().eq_ignore_ascii_case("count") {
+        return Ok(());
+    }
+    let message = "Unexpected parameters for function count. Expected: count(), count(t)";
+    Err(failure_at(place(function.name.span().start), ErrorCode::FUNCTION_NOT_FOUND, message))
+}
+
 pub(super) fn table_factor(factor: &TableFactor) -> Checked {
     let alias = match factor {
         TableFactor::Table {
@@ -227,8 +238,14 @@ pub(super) fn table_factor(factor: &TableFactor) -> Checked {
             refuse(rest, factor, "A modifier of a table")?;
             alias
         }
-        TableFactor::Derived { alias, sample, .. } => {
+        TableFactor::Derived { alias, sample, lateral, subquery } => {
             refuse(sample.is_some(), factor, "TABLESAMPLE")?;
+            // The planner would keep its references to the other side, which nobody can compute.
+            let constant = match subquery.body.as_ref() {
+                SetExpr::Select(select) => select.from.is_empty(),
+                _ => false,
+            };
+            refuse(*lateral && constant, subquery.as_ref(), "LATERAL of a query without FROM")?;
             alias
         }
         TableFactor::UNNEST { alias, with_offset, with_offset_alias, .. } => {

@@ -214,7 +214,17 @@ fn results(case: Case, schema: &DFSchema) -> Result<Case> {
             when = meet(when, "CASE operand and WHEN clauses", schema)?;
             when.pop()
         }
-        None => None,
+        None => {
+            for condition in &when {
+                if !is_boolean(condition, schema)? {
+                    let actual = type_name(condition, schema);
+                    return Err(mismatch(format!(
+                        "CASE WHEN clause must evaluate to a boolean (actual: {actual})"
+                    )));
+                }
+            }
+            None
+        }
     };
     let pairs = when.into_iter().zip(results).take(count);
     Ok(Case {

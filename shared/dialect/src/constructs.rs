@@ -30,8 +30,9 @@ pub(super) fn rewrite(expr: &mut Expr) {
             arguments.extend(trim_characters.take().into_iter().flatten());
             *expr = call(name, arguments, span);
         }
-        Expr::Substring { expr: whole, substring_from: Some(from), substring_for, .. } => {
-            let mut arguments = vec![take(whole), take(from)];
+        Expr::Substring { expr: whole, substring_from, substring_for, .. } => {
+            let mut arguments = vec![take(whole)];
+            arguments.extend(substring_from.as_deref_mut().map(take));
             arguments.extend(substring_for.as_deref_mut().map(take));
             *expr = call("substring", arguments, span);
         }

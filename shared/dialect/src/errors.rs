@@ -21,6 +21,10 @@ pub(super) fn planning_failure(error: &DataFusionError, lexed: &Lexed, query: &Q
     if let Some(failure) = wrong_arguments(&failure, lexed) {
         return failure;
     }
+    if failure.message.contains("Cannot access field at argument") {
+        let message = "The expression before a field's name is not of type ROW";
+        return failure_at(None, ErrorCode::TYPE_MISMATCH, message);
+    }
     if failure.location.is_some() || failure.code != ErrorCode::TYPE_MISMATCH {
         return failure;
     }
@@ -39,6 +43,16 @@ fn wrong_arguments(failure: &Failure, lexed: &Lexed) -> Option<Failure> {
     let message = first_line(&failure.message[start..]);
     let message = message.split(". No function matches").next().unwrap_or(message);
     let name = between(message, ") for function ", ".").unwrap_or_default();
+    // Operators that are planned as calls.
+    let types = between(message, "Unexpected parameters (", ") for function ").unwrap_or_default();
+    let operator = [
+        ("for function $array", "All ARRAY elements must be the same type"),
+        ("for function $equal", "Cannot apply operator ="),
+        ("for function $less", "Cannot apply operator <"),
+    ];
+    if let Some((_, text)) = operator.iter().find(|(call, _)| message.ends_with(call)) {
+        return Some(failure_at(None, ErrorCode::TYPE_MISMATCH, format!("{text}: {types}")));
+    }
     let at = find(name, lexed);
     Some(failure_at(at, ErrorCode::FUNCTION_NOT_FOUND, message))
 }
@@ -67,7 +81,7 @@ impl Visitor for Blamed<'_> {
             Expr::InList { .. } => self.blame(starts("IN value"), expr),
             Expr::InSubquery { .. } => self.blame(starts("Value expression and result"), expr),
             Expr::Between { .. } => self.blame(starts("Cannot check if"), expr),
-            Expr::Case { .. } => self.blame(starts("All CASE") || starts("CASE operand"), expr),
+            Expr::Case { .. } => self.blame(starts("All CASE") || starts("CASE "), expr),
             Expr::Like { .. } => {
                 self.blame(starts("Left side of LIKE") || starts("Pattern for LIKE"), expr)
             }
@@ -199,13 +213,39 @@ fn plan_failure(text: &str, at: Option<ErrorLocation>, lexed: &Lexed) -> Failure
                 "WHERE clause cannot contain aggregations, window functions or grouping operations",
             ),
         ),
+        (
+            "HAVING clause references",
+            ErrorCode::EXPRESSION_NOT_AGGREGATE,
+            Some("HAVING must be an aggregate expression or appear in GROUP BY clause"),
+        ),
+        (
+            "For SELECT DISTINCT, ORDER BY expressions",
+            ErrorCode::EXPRESSION_NOT_IN_DISTINCT,
+            Some("For SELECT DISTINCT, ORDER BY expressions must appear in select list"),
+        ),
+        (
+            "Inconsistent data length across values list",
+            ErrorCode::TYPE_MISMATCH,
+            Some("Values rows have mismatched sizes"),
+        ),
+        (
+            "Correlated scalar subquery can only be used",
+            ErrorCode::NOT_SUPPORTED,
+            Some("A correlated subquery in this clause is not supported"),
+        ),
+        (" is not defined!", ErrorCode::INVALID_WINDOW_REFERENCE, None),
+        ("RANGE requires exactly one ORDER BY", ErrorCode::MISSING_ORDER_BY, None),
         ("specified more than once", ErrorCode::DUPLICATE_NAMED_QUERY, None),
         (
             "should only return one column",
             ErrorCode::NOT_SUPPORTED,
             Some("Multiple columns returned by subquery are not yet supported"),
         ),
-        ("non-boolean predicate", ErrorCode::TYPE_MISMATCH, None),
+        (
+            "non-boolean predicate",
+            ErrorCode::TYPE_MISMATCH,
+            Some("A condition must evaluate to a boolean"),
+        ),
         ("Cannot infer common", ErrorCode::TYPE_MISMATCH, None),
         ("coerc", ErrorCode::TYPE_MISMATCH, None),
         ("Projections require unique expression names", ErrorCode::NOT_SUPPORTED, None),

@@ -221,6 +221,23 @@ impl Lexed {
                 token.token = radix_number(digits, 16)
                     .ok_or_else(|| invalid_number(place(start), &format!("0x{digits}")))?;
             }
+            Token::HexStringLiteral(digits) => {
+                digits.retain(|digit| !digit.is_ascii_whitespace());
+                let message = if digits.len() % 2 == 1 {
+                    "Binary literal must contain an even number of digits"
+                } else if digits.chars().all(|digit| digit.is_ascii_hexdigit()) {
+                    ""
+                } else {
+                    "Binary literal can only contain hexadecimal digits"
+                };
+                if !message.is_empty() {
+                    return Err(failure_at(place(start), ErrorCode::INVALID_LITERAL, message));
+                }
+            }
+            Token::AtSign => {
+                let message = "mismatched input '@'. Expecting: <expression>";
+                return Err(failure_at(place(start), ErrorCode::SYNTAX_ERROR, message));
+            }
             Token::UnicodeStringLiteral(text) => {
                 token.token = Token::SingleQuotedString(std::mem::take(text));
             }
@@ -335,8 +352,8 @@ mod tests {
     #[test]
     fn numbers_of_all_bases_are_numbers() {
         assert_eq!(
-            tokens("0x1F 0b11 0o17 1_000 1.5e3 x'1F'"),
-            ["31", "3", "15", "1000", "1.5e3", "X'1F'"]
+            tokens("0x1F 0b11 0o17 1_000 1.5e3 x'1F' X'61 62'"),
+            ["31", "3", "15", "1000", "1.5e3", "X'1F'", "X'6162'"]
         );
     }
 
@@ -356,6 +373,9 @@ mod tests {
             ("SELECT 10L", 8),
             ("SELECT N'x'", 8),
             ("SELECT 1, 0xffffffffffffffffff", 11),
+            ("SELECT X'6'", 8),
+            ("SELECT X'gg'", 8),
+            ("SELECT @x", 8),
         ] {
             let failure = lex(sql).unwrap_err();
             assert_eq!(failure.location.unwrap().column_number, at, "{failure}");

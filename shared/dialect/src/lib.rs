@@ -2,7 +2,7 @@
 //!
 //! Layout: `lexer` divides text into tokens, `metadata`, `call` and `explain` parse what is no
 //! query (the coordinator answers it), `ddl` what changes a catalog, `queries` are those that sqlparser does not know, `plan` plans queries after `check` has refused what would be answered
-//! wrongly and `rewrite` has put it into the planner's terms; `names` keeps what columns are
+//! wrongly and `rewrite` has put it into the planner's terms; `scopes` resolves names, `names` keeps what columns are
 //! called, `tables` looks up what a query reads and expands views, `hidden` what `*` leaves out, `errors` gives the planner's errors Trino's names and places, `session` checks
 //! sessions, `temporal` knows dates and times.
 //!
@@ -14,6 +14,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
 
+mod aggregation;
 mod attempt;
 mod call;
 mod casts;
@@ -44,16 +45,17 @@ mod prepare;
 mod pushdown;
 mod queries;
 mod rewrite;
+mod scopes;
 mod session;
 mod session_values;
 mod subqueries;
 mod subquery;
+mod syntax;
 mod tables;
 mod temporal;
 mod tokens;
 mod types;
 mod unnest;
-mod using;
 mod windows;
 
 pub use call::{Call, CallArgument, CallValue};
@@ -262,6 +264,7 @@ fn parse_show_stats(lexed: Lexed) -> Result<ParsedQuery, Failure> {
 }
 
 fn parse_query(lexed: Lexed) -> Result<ParsedQuery, Failure> {
+    syntax::check(&lexed.tokens, lexed.end)?;
     let lexed = Lexed { tokens: queries::in_plain_terms(lexed.tokens), ..lexed };
     let mut parser = Parser::new(&TrinoDialect)
         .with_recursion_limit(MAX_NESTING)

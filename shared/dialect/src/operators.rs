@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::error::DataFusionError;
+use datafusion::functions::core::coalesce;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{
@@ -42,6 +43,12 @@ pub(crate) const CAST: &str = "$cast ";
 
 /// TRY_CAST of the first operand; the type's name follows.
 pub(crate) const TRY_CAST: &str = "$try_cast ";
+
+/// A column of USING: the first operand, which has a value wherever one has.
+pub(crate) const USING: &str = "$using";
+
+/// A column of USING where either operand may be the only one with a value.
+pub(crate) const USING_EITHER: &str = "$using either";
 
 /// `operator` with its place.
 pub(crate) fn marked(operator: &str, at: Location) -> BinaryOperator {
@@ -89,6 +96,9 @@ impl ExprPlanner for TrinoOperators {
         }
         if let Some(to) = operator.strip_prefix(TRY_CAST) {
             return Ok(PlannerResult::Planned(planning.cast(expr.left, to, true)?));
+        }
+        if matches!(operator, USING | USING_EITHER) {
+            return Ok(PlannerResult::Planned(planning.using(expr.left, expr.right)?));
         }
         let (native, planned) = match operator {
             "+" => (BinaryOperator::Plus, Operation::Add.into()),
@@ -180,6 +190,21 @@ impl Planning<'_> {
             return Err(self.failure(ErrorCode::TYPE_MISMATCH, message));
         }
         Ok(Expr::Negative(Box::new(operand)))
+    }
+
+    /// A column of USING has the type that its two have in common.
+    fn using(&self, one: Expr, other: Expr) -> Result<Expr> {
+        let types = (one.get_type(self.schema)?, other.get_type(self.schema)?);
+        let Some(common) = common_type(&types.0, &types.1) else {
+            let names = [&one, &other].map(|side| type_name(side, self.schema));
+            let message = format!("Column types of USING cannot be compared: {}", names.join(", "));
+            return Err(self.failure(ErrorCode::TYPE_MISMATCH, message));
+        };
+        let one = coerce(one, &common, self.schema)?;
+        match self.operator {
+            USING => Ok(one),
+            _ => Ok(coalesce().call(vec![one, coerce(other, &common, self.schema)?])),
+        }
     }
 
     fn cast(&self, operand: Expr, to: &str, lenient: bool) -> Result<Expr> {

@@ -24,6 +24,7 @@ use super::hidden::Named;
 use super::lexer::{Lexed, failure_at, place};
 use super::names::Names;
 use super::rewrite::rewrite;
+use super::scopes;
 use super::session_values;
 use super::tables::{self, TableUse, Views};
 use super::temporal::{SessionTime, session_zone};
@@ -140,8 +141,7 @@ pub(super) async fn plan_unanalysed(
 ) -> Result<(LogicalPlan, Names), Failure> {
     let mut query = parsed.query.clone();
     let time = SessionTime::new(context)?;
-    let names = rewrite(&mut query, &parsed.lexed, time)
-        .map_err(|failure| located(failure, &parsed.lexed))?;
+    rewrite(&mut query, &parsed.lexed, time).map_err(|failure| located(failure, &parsed.lexed))?;
     session_values::rewrite(&mut query, context);
     let mut uses = Uses::default();
     let _ = query.visit(&mut uses);
@@ -149,10 +149,10 @@ pub(super) async fn plan_unanalysed(
     let tables = tables::resolve(&uses.tables, state, context, &parsed.lexed, &mut named, views);
     let tables = tables.await?;
     uses.functions.iter().try_for_each(check_function)?;
+    let names = scopes::resolve(&mut query, &tables, &named, context, &parsed.lexed)?;
     let mut state = in_session(state, context);
     state.register_catalog_list(Arc::new(tables));
     if !named.is_empty() {
-        named.leave_out(&mut query, context)?;
         let revealed = named.revealed(Arc::clone(state.catalog_list()));
         state.register_catalog_list(revealed);
     }
@@ -202,7 +202,7 @@ fn in_session(state: &SessionState, context: &ClientContext) -> SessionState {
 /// The names that the WITHs around a place give to it, as a tree is walked: the query behind a
 /// name sees the names before its own, and its own only under RECURSIVE.
 #[derive(Default)]
-pub(super) struct WithNames(Vec<OneWith>);
+struct WithNames(Vec<OneWith>);
 
 #[derive(Default)]
 struct OneWith {
@@ -213,7 +213,7 @@ struct OneWith {
 
 impl WithNames {
     /// Before anything of a query is visited.
-    pub fn enter(&mut self, query: &Query) {
+    fn enter(&mut self, query: &Query) {
         let mut own = OneWith::default();
         if let Some(with) = &query.with {
             let names = with.cte_tables.iter().map(|cte| cte.alias.name.value.to_lowercase());
@@ -226,7 +226,7 @@ impl WithNames {
     }
 
     /// After everything of a query has been visited.
-    pub fn leave(&mut self) {
+    fn leave(&mut self) {
         self.0.pop();
         // The queries of WITH come before all others of their query.
         if let Some(around) = self.0.last_mut()
@@ -237,7 +237,7 @@ impl WithNames {
     }
 
     /// True when the name is one of theirs.
-    pub fn gives(&self, name: &str) -> bool {
+    fn gives(&self, name: &str) -> bool {
         self.0.iter().any(|with| with.given.contains(name))
     }
 }

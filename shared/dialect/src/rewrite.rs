@@ -3,63 +3,39 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, Expr, LimitClause, Query, Select, SetExpr, Spanned, TableFactor,
-    TimezoneInfo, TypedString, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
+    CastKind, DataType, Expr, LimitClause, Query, Select, Spanned, TableFactor, TimezoneInfo,
+    TypedString, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
-use datafusion::sql::sqlparser::tokenizer::Location;
 use waterbear_protocol::{ErrorCode, Failure};
 
+use super::aggregation;
 use super::casts;
 use super::check::{self, unsupported};
 use super::conditional;
 use super::constructs;
 use super::lexer::{Lexed, failure_at, invalid_number, place};
 use super::mark::Operators;
-use super::names::{self, Names};
+use super::names;
 use super::operators;
 use super::pattern::LikePattern;
 use super::subqueries;
 use super::temporal::SessionTime;
-use super::using;
 use super::windows;
 
-/// Checks and rewrites a query in place; gives back what its columns are called.
+/// Checks and rewrites a query in place.
 ///
 /// # Errors
 /// What is refused or malformed, with its place.
-pub(super) fn rewrite(
-    query: &mut Query,
-    lexed: &Lexed,
-    time: SessionTime,
-) -> Result<Names, Failure> {
-    let mut rewriter = Rewriter {
-        quoted: &lexed.written,
-        time,
-        names: Names::default(),
-        queries: Vec::new(),
-        in_expression: false,
-        operators: Operators::new(&lexed.tokens),
-    };
-    names::check_order_by(query)?;
-    match names::naming_part(&mut query.body) {
-        SetExpr::Select(select) => rewriter.names.mark(select, true, &lexed.written),
-        SetExpr::Values(values) => rewriter.names.of_values(values),
-        _ => {}
-    }
+pub(super) fn rewrite(query: &mut Query, lexed: &Lexed, time: SessionTime) -> Result<(), Failure> {
+    let mut rewriter = Rewriter { time, operators: Operators::new(&lexed.tokens) };
     match query.visit(&mut rewriter) {
-        ControlFlow::Continue(()) => Ok(rewriter.names),
+        ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(failure) => Err(failure),
     }
 }
 
 struct Rewriter<'a> {
-    quoted: &'a std::collections::HashMap<Location, String>,
     time: SessionTime,
-    names: Names,
-    /// For each query around this place: whether its columns can be seen by name.
-    queries: Vec<bool>,
-    /// The next query is part of an expression.
-    in_expression: bool,
     operators: Operators<'a>,
 }
 
@@ -74,29 +50,19 @@ impl VisitorMut for Rewriter<'_> {
     type Break = Failure;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Failure> {
-        let in_expression = std::mem::take(&mut self.in_expression);
-        self.queries.push(!in_expression);
         flow(check::query(query))?;
-        flow(names::check_order_by(query))?;
+        flow(query.order_by.as_ref().map_or(Ok(()), aggregation::order_by))?;
         fetch_to_limit(query);
         Operators::keep_ordinals(query);
         ControlFlow::Continue(())
     }
 
-    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Failure> {
-        self.queries.pop();
-        names::order_by_marks(query);
-        ControlFlow::Continue(())
-    }
-
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Failure> {
         flow(check::select(select))?;
-        flow(using::rewrite(select))?;
+        flow(aggregation::select(select))?;
         flow(subqueries::conditions(select))?;
         constructs::group_by(&mut select.group_by);
         flow(self.time.select(select))?;
-        let visible = self.queries.last().copied().unwrap_or(true);
-        self.names.mark(select, visible, self.quoted);
         Operators::keep_positions(select);
         ControlFlow::Continue(())
     }
@@ -137,11 +103,6 @@ impl Rewriter<'_> {
         constructs::rewrite(expr);
         self.time.expression(expr)?;
         match expr {
-            Expr::Subquery(_)
-            | Expr::InSubquery { .. }
-            | Expr::Exists { .. }
-            | Expr::AnyOp { .. }
-            | Expr::AllOp { .. } => self.in_expression = true,
             Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
                 if let Some(negative) = negative_number(inner) {
                     check_value(&negative)?;
@@ -150,6 +111,7 @@ impl Rewriter<'_> {
             }
             Expr::Value(value) => check_value(value)?,
             Expr::Function(function) => {
+                check::arguments(function)?;
                 windows::rewrite(function)?;
                 Operators::keep_frame(function);
                 if let Some(case) = conditional::rewrite(function)? {
@@ -247,6 +209,7 @@ fn trino_type(data_type: &DataType) -> Result<DataType, (ErrorCode, String)> {
         | DataType::Uuid
         | DataType::Array(_)
         | DataType::Map(..)
+        | DataType::Struct(..)
         | DataType::Interval { .. } => Err(unsupported()),
         _ => Err((ErrorCode::TYPE_NOT_FOUND, format!("Unknown type: {}", lower(data_type)))),
     }

@@ -223,6 +223,13 @@ fn check_columns(view: &StoredView, plan: &LogicalPlan) -> Result<(), String> {
 #[derive(Clone)]
 pub(super) struct ResolvedTables(Arc<BTreeMap<FullName, Arc<dyn TableProvider>>>);
 
+impl ResolvedTables {
+    /// A table by catalog, schema and name.
+    pub fn get(&self, [catalog, schema, table]: &[String; 3]) -> Option<&Arc<dyn TableProvider>> {
+        self.0.get(&(catalog.clone(), schema.clone(), table.clone()))
+    }
+}
+
 impl fmt::Debug for ResolvedTables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()

@@ -1,5 +1,5 @@
 //! Token sequences that sqlparser does not read, as those that it does: `array(T)`, `map(K, V)`
-//! and `row(name T, …)` behind AS, and `VALUES 1, 2`.
+//! and `row(name T, …)` behind AS, `VALUES 1, 2`, also as a value, and `trim(BOTH FROM x)`.
 
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
@@ -14,8 +14,24 @@ pub(super) fn rewrite(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
             out.push(tokens[at].clone());
             at = push_type(tokens, at + 1, &mut out);
         } else if keyword(tokens, at, "VALUES") && !after_dot(tokens, at) {
+            let in_expression = is_value(tokens, at);
+            if in_expression {
+                let token = |token: Token| TokenWithSpan::new(token, tokens[at].span);
+                for keyword in ["SELECT", "*", "FROM"] {
+                    out.push(token(match keyword {
+                        "*" => Token::Mul,
+                        keyword => Token::make_keyword(keyword),
+                    }));
+                }
+                out.push(token(Token::LParen));
+            }
             out.push(tokens[at].clone());
             at = push_values(tokens, at + 1, &mut out);
+            if in_expression {
+                out.push(TokenWithSpan::new(Token::RParen, tokens[at - 1].span));
+            }
+        } else if keyword(tokens, at, "FROM") && trims_blanks(tokens, at) {
+            at += 1;
         } else {
             out.push(tokens[at].clone());
             at += 1;
@@ -42,6 +58,27 @@ fn is(tokens: &[TokenWithSpan], at: usize, token: &Token) -> bool {
 
 fn after_dot(tokens: &[TokenWithSpan], at: usize) -> bool {
     at > 0 && is(tokens, at - 1, &Token::Period)
+}
+
+/// `(VALUES …)` as a part of an expression, where the parser reads a call.
+fn is_value(tokens: &[TokenWithSpan], at: usize) -> bool {
+    const BEFORE_QUERIES: &[&str] =
+        &["FROM", "JOIN", "LATERAL", "AS", "EXISTS", "UNION", "INTERSECT", "EXCEPT", "DISTINCT"];
+    if at < 2 || !is(tokens, at - 1, &Token::LParen) {
+        return false;
+    }
+    let of_set = keyword(tokens, at - 2, "ALL")
+        && at > 2
+        && BEFORE_QUERIES[5..8].iter().any(|word| keyword(tokens, at - 3, word));
+    !of_set && !BEFORE_QUERIES.iter().any(|word| keyword(tokens, at - 2, word))
+}
+
+/// The FROM of `trim(LEADING FROM x)`, which the parser reads without it.
+fn trims_blanks(tokens: &[TokenWithSpan], at: usize) -> bool {
+    at > 2
+        && ["LEADING", "TRAILING", "BOTH"].iter().any(|side| keyword(tokens, at - 1, side))
+        && is(tokens, at - 2, &Token::LParen)
+        && keyword(tokens, at - 3, "TRIM")
 }
 
 fn opens_type(tokens: &[TokenWithSpan], at: usize) -> bool {
@@ -215,7 +252,11 @@ mod tests {
             ("VALUES (1, 2), (3, 4)", "VALUES ( 1 , 2 ) , ( 3 , 4 )"),
             ("VALUES (1 + 2) * 3, f(4, 5)", "VALUES ( ( 1 + 2 ) * 3 ) , ( f ( 4 , 5 ) )"),
             ("VALUES ROW(1, 2)", "VALUES ( 1 , 2 )"),
-            ("x IN (VALUES 1, 2)", "x IN ( VALUES ( 1 ) , ( 2 ) )"),
+            ("x IN (VALUES 1, 2)", "x IN ( SELECT * FROM ( VALUES ( 1 ) , ( 2 ) ) )"),
+            ("= ANY (VALUES 1)", "ANY ( SELECT * FROM ( VALUES ( 1 ) ) )"),
+            ("UNION ALL (VALUES 1)", "UNION ALL ( VALUES ( 1 ) )"),
+            ("FROM (VALUES 1)", "FROM ( VALUES ( 1 ) )"),
+            ("trim(LEADING FROM x)", "trim ( LEADING x )"),
         ];
         for (text, expected) in cases {
             let rewritten = rewrite(&lex(text).unwrap().tokens);

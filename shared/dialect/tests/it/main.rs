@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod functions;
+mod names;
 mod operators;
 mod subqueries;
 mod values;
@@ -42,6 +43,13 @@ async fn run(sql: &str) -> Result<(String, String), Failure> {
         }
     }
     Ok((types.join(" "), rows.join("; ")))
+}
+
+/// What the client calls the columns of a query, with blanks between.
+async fn columns(sql: &str) -> Result<String, Failure> {
+    let state = configure(SessionStateBuilder::new_with_default_features()).build();
+    let planned = plan_query(&parse(sql)?, &state, &ClientContext::default()).await?;
+    Ok(planned.columns.join(" "))
 }
 
 /// Checks all cases: `SELECT` with its types and rows.

@@ -15,7 +15,7 @@ async fn literals_and_arithmetic_have_trinos_types() {
         ("SELECT -x, -(x + 1) FROM (VALUES (1), (2)) t(x)", "integer integer", "-1 -2; -2 -3"),
         ("SELECT a + b FROM (VALUES (1, 2.5), (3, 4.25)) t(a, b)", "decimal(13,2)", "3.50; 7.25"),
         ("SELECT x + 1, count(*) FROM (VALUES (1), (1)) t(x) GROUP BY x + 1", "integer bigint", "2 2"),
-        ("SELECT x, count(*) FROM (VALUES (1), (1)) t(x) GROUP BY 1 ORDER BY 1 LIMIT 1 OFFSET 0", "integer bigint", "1 2"),
+        ("SELECT x, count(*) FROM (VALUES (1), (1)) t(x) GROUP BY 1 ORDER BY 1 OFFSET 0 LIMIT 1", "integer bigint", "1 2"),
         ("SELECT DISTINCT x + 1 FROM (VALUES (2), (1)) t(x) ORDER BY x + 1 DESC", "integer", "3; 2"),
         ("SELECT sum(x) OVER (ORDER BY x ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM (VALUES (1), (2), (3)) t(x)", "bigint", "1; 3; 5"),
         ("SELECT lag(x, 1) OVER (ORDER BY x), ntile(2) OVER (ORDER BY x) FROM (VALUES (1), (2)) t(x)", "integer bigint", "NULL 1; 1 2"),
