@@ -56,7 +56,7 @@ def test_the_description_has_names_types_precision_and_scale(cluster):
     names = [column.name for column in cursor.description]
     assert names == ["l_orderkey", "l_quantity", "l_shipdate", "l_comment", "_col4", "_col5"]
     types = [column.type_code for column in cursor.description]
-    assert types[:4] == ["bigint", "decimal(12, 2)", "date", "varchar"]
+    assert types[:4] == ["bigint", "decimal(12, 2)", "date", "varchar(44)"]
     assert (cursor.description[1].precision, cursor.description[1].scale) == (12, 2)
 
 

@@ -23,7 +23,7 @@ use waterbear_protocol::{ErrorCode, Failure};
 use waterbear_types::TrinoType;
 
 use crate::attempt::lenient;
-use crate::operators::{coerce, type_name};
+use crate::operators::{coerce, type_name, varchar};
 use crate::types::Scope;
 
 /// The rule.
@@ -83,7 +83,7 @@ fn type_of(expr: Expr, scope: &Scope) -> Transformed<Expr> {
         _ => None,
     };
     match name {
-        Some(name) => Transformed::yes(Expr::Literal(ScalarValue::from(name), None)),
+        Some(name) => Transformed::yes(varchar(name)),
         None => Transformed::no(expr),
     }
 }

@@ -1,14 +1,17 @@
 //! Puts Trino's operators and number literals in a tree into the form that `operators` plans.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, Expr, Function, GroupByExpr, LimitClause, NamedWindowExpr, OrderBy,
-    OrderByKind, Query, Select, Spanned, UnaryOperator, Value, ValueWithSpan, WindowFrame,
-    WindowFrameBound, WindowType,
+    BinaryOperator, CastKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+    GroupByExpr, LimitClause, NamedWindowExpr, OrderBy, OrderByKind, Query, Select, Spanned,
+    UnaryOperator, Value, ValueWithSpan, WindowFrame, WindowFrameBound, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 
-use super::casts;
 use super::operators::{CAST, LITERAL, NEGATE, TRY_CAST, marked};
+use super::{casts, types};
+
+/// The operator of a CAST to varchar of any length.
+const AS_VARCHAR: &str = "$cast varchar";
 
 /// The operators of one statement.
 pub(super) struct Operators<'a> {
@@ -109,6 +112,7 @@ impl<'a> Operators<'a> {
                 let value = Value::SingleQuotedString(text).with_span(span);
                 custom(Expr::Value(value), &operator, span.start, null(span))
             }
+            Expr::Function(function) => return plain_arguments(function),
             _ => return,
         };
         *expr = rewritten;
@@ -129,6 +133,23 @@ impl<'a> Operators<'a> {
         let front = self.tokens.partition_point(|token| token.span.start < end);
         let found = self.tokens.get(..front)?.iter().rev().find(|token| is(token, operator))?;
         Some(found.span.start)
+    }
+}
+
+/// Texts stay literals under a CAST to varchar where the length makes no difference: some functions
+/// have to know them when they are planned.
+fn plain_arguments(function: &mut Function) {
+    let name = function.name.to_string().trim_matches('"').to_lowercase();
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    for argument in list.args.iter_mut().skip(types::length_follows(&name)) {
+        if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = argument
+            && let Expr::BinaryOp { left, op: BinaryOperator::Custom(operator), .. } = expr
+            && operator.ends_with(AS_VARCHAR)
+            && matches!(left.as_ref(), Expr::Value(ValueWithSpan { value, .. })
+                if matches!(value, Value::SingleQuotedString(_)))
+        {
+            *expr = take(left);
+        }
     }
 }
 
@@ -182,6 +203,12 @@ fn operator_text(op: &BinaryOperator) -> Option<&'static str> {
 
 fn custom(left: Expr, operator: &str, at: Location, right: Expr) -> Expr {
     Expr::BinaryOp { left: Box::new(left), op: marked(operator, at), right: Box::new(right) }
+}
+
+/// `CAST(expr AS varchar)` of what was not in the text.
+pub(super) fn as_varchar(expr: Expr) -> Expr {
+    let nowhere = Location { line: 0, column: 0 };
+    custom(expr, AS_VARCHAR, nowhere, null(Span::empty()))
 }
 
 fn null(span: Span) -> Expr {

@@ -225,17 +225,13 @@ impl Planning<'_> {
         let cut = matches!(target, Target::Varchar(Some(_)) | Target::Char(_));
         let char = matches!(annotated, Some(TrinoType::Char(_)));
         if !cut && !char {
-            // What needs no conversion keeps its form, by which sources can leave rows out.
-            if is_text(from) && is_text(&wanted) {
-                return Ok(operand);
-            }
-            if common_type(from, &wanted).as_ref() == Some(&wanted) {
+            // What needs no conversion keeps its form, by which sources can leave rows out; a text is
+            // still of another type than before.
+            if !is_text(&wanted) && common_type(from, &wanted).as_ref() == Some(&wanted) {
                 return coerce(operand, &wanted, self.schema);
             }
         }
-        let to = Expr::Literal(ScalarValue::from(to), None);
-        let call = ScalarFunction::new_udf(cast_function(lenient), vec![operand, to]);
-        Ok(Expr::ScalarFunction(call))
+        Ok(cast_call(operand, to, lenient))
     }
 
     fn mismatch(&self, left: &Expr, right: &Expr) -> DataFusionError {
@@ -402,6 +398,17 @@ fn is_plain(data_type: &DataType) -> bool {
                 | DataType::Time64(_)
                 | DataType::Timestamp(_, None)
         )
+}
+
+/// `CAST(operand AS to)`, or TRY_CAST.
+fn cast_call(operand: Expr, to: &str, lenient: bool) -> Expr {
+    let to = Expr::Literal(ScalarValue::from(to), None);
+    Expr::ScalarFunction(ScalarFunction::new_udf(cast_function(lenient), vec![operand, to]))
+}
+
+/// A text as a varchar of any length: a literal alone has its own.
+pub(crate) fn varchar(text: String) -> Expr {
+    cast_call(Expr::Literal(ScalarValue::from(text), None), "varchar", false)
 }
 
 fn raise(failure: Failure) -> DataFusionError {

@@ -44,6 +44,11 @@ pub struct PlannedQuery {
 }
 
 impl PlannedQuery {
+    pub(super) fn new(plan: LogicalPlan, columns: Vec<String>) -> Self {
+        let types = types::of_plan(&plan);
+        Self { plan, columns, types }
+    }
+
     /// The type of a column that is computed as `field`.
     ///
     /// # Errors
@@ -114,8 +119,7 @@ async fn plan_inside(
     let (plan, names) = plan_unanalysed(parsed, state, context, views).await?;
     let plan = analyse(plan, state, context, parsed)?;
     let columns = names.shown(plan.schema().fields().iter().map(|field| field.name()));
-    let types = types::of_plan(&plan);
-    Ok(PlannedQuery { plan, columns, types })
+    Ok(PlannedQuery::new(plan, columns))
 }
 
 /// The planner's rules of meaning over a plan that is fresh from its text.

@@ -4,10 +4,11 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, Expr, FunctionArguments, Ident, Query, Value, VisitMut, VisitorMut,
+    Expr, FunctionArguments, Ident, Query, Value, VisitMut, VisitorMut,
 };
 
 use crate::ClientContext;
+use crate::mark::as_varchar;
 
 /// Puts the session's values into a query.
 pub(super) fn rewrite(query: &mut Query, context: &ClientContext) {
@@ -63,11 +64,5 @@ fn is_word(name: &Ident) -> bool {
 
 fn varchar(value: Option<String>) -> Expr {
     let value = value.map_or(Value::Null, Value::SingleQuotedString);
-    Expr::Cast {
-        kind: CastKind::Cast,
-        expr: Box::new(Expr::Value(value.with_empty_span())),
-        data_type: DataType::Varchar(None),
-        array: false,
-        format: None,
-    }
+    as_varchar(Expr::Value(value.with_empty_span()))
 }

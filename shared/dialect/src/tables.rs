@@ -23,7 +23,7 @@ use waterbear_types::TrinoType;
 
 use super::hidden::Named;
 use super::lexer::{Lexed, failure_at, lex};
-use super::plan::{analyse, full_name, plan_unanalysed};
+use super::plan::{PlannedQuery, analyse, full_name, plan_unanalysed};
 use super::{ClientContext, parse_query};
 
 /// A view as a catalog has it: a text whose names are those of the session that made it. Catalogs
@@ -175,7 +175,7 @@ async fn expand(
     // What is analysed twice could be rewritten twice: the types are read off a copy.
     let (plan, _) = plan_unanalysed(&parsed, state, &context, &views).await.map_err(invalid)?;
     let analysed = analyse(plan.clone(), state, &context, &parsed).map_err(invalid)?;
-    check_columns(view, &analysed).map_err(|reason| {
+    check_columns(view, &PlannedQuery::new(analysed, Vec::new())).map_err(|reason| {
         let message =
             format!("View '{catalog}.{schema}.{table}' is stale or in invalid state: {reason}");
         Failure::new(ErrorCode::VIEW_IS_STALE, message)
@@ -194,8 +194,8 @@ async fn expand(
 }
 
 /// Makes sure that the query still gives what the view promised when it was made.
-fn check_columns(view: &StoredView, plan: &LogicalPlan) -> Result<(), String> {
-    let (stored, found) = (view.columns.fields(), plan.schema().fields());
+fn check_columns(view: &StoredView, query: &PlannedQuery) -> Result<(), String> {
+    let (stored, found) = (view.columns.fields(), query.plan.schema().fields());
     if stored.len() != found.len() {
         return Err(format!(
             "stored view column count ({}) does not match column count derived from the view \
@@ -205,8 +205,9 @@ fn check_columns(view: &StoredView, plan: &LogicalPlan) -> Result<(), String> {
         ));
     }
     for (position, (stored, found)) in stored.iter().zip(found).enumerate() {
-        let listing = |field| TrinoType::of_field(field).map(|t| t.listing()).unwrap_or_default();
-        let (expected, actual) = (listing(stored), listing(found));
+        let listing = |found: Result<TrinoType, Failure>| found.map(|t| t.listing());
+        let expected = listing(TrinoType::of_field(stored)).unwrap_or_default();
+        let actual = listing(query.column_type(position, found)).unwrap_or_default();
         if expected != actual {
             let name = stored.name();
             return Err(format!(

@@ -34,6 +34,14 @@ const LIKE_THEIR_ARGUMENT: &[&str] = &[
     "upper",
 ];
 
+/// From how many of a function's first arguments the length of its result follows.
+pub(crate) fn length_follows(name: &str) -> usize {
+    match name {
+        "coalesce" | "greatest" | "if" | "least" | "typeof" => usize::MAX,
+        name => usize::from(LIKE_THEIR_ARGUMENT.contains(&name)),
+    }
+}
+
 /// Below this depth of a plan texts are of any length.
 const MAX_DEPTH: usize = 200;
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use tpchgen::generators::{
     CustomerGenerator, OrderGenerator, PartGenerator, PartSuppGenerator, SupplierGenerator,
@@ -263,10 +263,8 @@ impl Table {
 
     /// Returns the table's schema.
     pub fn schema(self, naming: ColumnNaming, doubles: DoubleTypeMapping) -> SchemaRef {
-        let fields = self
-            .definitions()
-            .iter()
-            .map(|column| Field::new(column.name(naming), column.data_type(doubles), false));
+        let columns = self.columns(naming, doubles);
+        let fields = columns.iter().map(|column| column.field().with_nullable(false));
         Schema::new(fields.collect::<Vec<_>>()).into()
     }
 

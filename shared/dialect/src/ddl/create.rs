@@ -1,13 +1,13 @@
 //! CREATE and DROP.
 
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
-use waterbear_protocol::Failure;
+use waterbear_protocol::{ErrorCode, Failure};
 
 use super::{
     ColumnDefinition, RelationKind, WriteAction, comment, expect, expect_token, if_exists,
     if_not_exists, name, names, opens_names, query_from, text_of, types, unsupported,
 };
-use crate::lexer::Lexed;
+use crate::lexer::{Lexed, failure_at, place};
 use crate::metadata::Cursor;
 
 /// What stands behind CREATE; nothing for what is no schema, table or view.
@@ -25,16 +25,15 @@ pub(super) fn create(
     if cursor.take("TABLE") {
         if replace {
             let message = "This connector does not support replacing tables";
-            let code = waterbear_protocol::ErrorCode::NOT_SUPPORTED;
-            let at = crate::lexer::place(cursor.peek().span.start);
-            return Err(crate::lexer::failure_at(at, code, message));
+            let at = place(cursor.peek().span.start);
+            return Err(failure_at(at, ErrorCode::NOT_SUPPORTED, message));
         }
         return create_table(cursor, lexed).map(Some);
     }
     if !replace && cursor.take("SCHEMA") {
         let if_not_exists = if_not_exists(cursor)?;
         let schema = cursor.name(2)?;
-        no_properties(cursor)?;
+        no_properties(cursor, PropertyOf::Schema)?;
         if cursor.take("AUTHORIZATION") {
             return Err(unsupported(cursor, "AUTHORIZATION"));
         }
@@ -44,13 +43,30 @@ pub(super) fn create(
     Ok(None)
 }
 
+/// What WITH (…) can be of.
+#[derive(Clone, Copy)]
+enum PropertyOf {
+    Schema,
+    Table,
+    Column,
+    View,
+}
+
 /// WITH (…): no connector that can be written to has properties of its own.
-fn no_properties(cursor: &mut Cursor<'_>) -> Result<(), Failure> {
-    let here = cursor.peek().clone();
-    if matches!(&here.token, Token::Word(word) if word.value.eq_ignore_ascii_case("WITH")) {
-        return Err(unsupported(cursor, "WITH, for properties of a schema or table,"));
+fn no_properties(cursor: &mut Cursor<'_>, of: PropertyOf) -> Result<(), Failure> {
+    if !cursor.take("WITH") {
+        return Ok(());
     }
-    Ok(())
+    expect_token(cursor, &Token::LParen)?;
+    let property = name(cursor)?;
+    let (what, code) = match of {
+        PropertyOf::Schema => ("Schema", ErrorCode::INVALID_SCHEMA_PROPERTY),
+        PropertyOf::Table => ("Table", ErrorCode::INVALID_TABLE_PROPERTY),
+        PropertyOf::Column => ("Column", ErrorCode::INVALID_COLUMN_PROPERTY),
+        PropertyOf::View => ("View", ErrorCode::INVALID_VIEW_PROPERTY),
+    };
+    let message = format!("{what} property '{}' does not exist", property.text);
+    Err(failure_at(property.location, code, message))
 }
 
 fn create_table(cursor: &mut Cursor<'_>, lexed: &Lexed) -> Result<WriteAction, Failure> {
@@ -64,7 +80,7 @@ fn create_table(cursor: &mut Cursor<'_>, lexed: &Lexed) -> Result<WriteAction, F
         }
         expect_token(cursor, &Token::RParen)?;
         let comment = comment(cursor)?;
-        no_properties(cursor)?;
+        no_properties(cursor, PropertyOf::Table)?;
         cursor.finish()?;
         return Ok(WriteAction::CreateTable { table, columns, comment, if_not_exists });
     }
@@ -73,7 +89,7 @@ fn create_table(cursor: &mut Cursor<'_>, lexed: &Lexed) -> Result<WriteAction, F
         false => None,
     };
     let comment = comment(cursor)?;
-    no_properties(cursor)?;
+    no_properties(cursor, PropertyOf::Table)?;
     expect(cursor, "AS")?;
     let (end, with_data) = data_clause(&lexed.tokens);
     let query = Box::new(query_from(cursor, lexed, end)?);
@@ -119,7 +135,7 @@ pub(super) fn column(cursor: &mut Cursor<'_>) -> Result<ColumnDefinition, Failur
         expect(cursor, "NULL")?;
     }
     let comment = comment(cursor)?;
-    no_properties(cursor)?;
+    no_properties(cursor, PropertyOf::Column)?;
     Ok(ColumnDefinition { name, trino_type, nullable, comment })
 }
 
@@ -137,7 +153,7 @@ fn create_view(
             return Err(cursor.mismatched("'DEFINER', 'INVOKER'"));
         }
     }
-    no_properties(cursor)?;
+    no_properties(cursor, PropertyOf::View)?;
     expect(cursor, "AS")?;
     let query = Box::new(query_from(cursor, lexed, lexed.tokens.len())?);
     let sql = text_of(lexed.tokens.get(cursor.position()..).unwrap_or_default(), lexed);

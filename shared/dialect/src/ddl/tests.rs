@@ -120,7 +120,14 @@ fn all_forms_are_told_apart() {
     }
     for (sql, code, text) in [
         ("DELETE FROM t WHERE a = 1", ErrorCode::NOT_SUPPORTED, "modifying table rows"),
-        ("CREATE TABLE t (a bigint) WITH (x = 1)", ErrorCode::NOT_SUPPORTED, "line 1:27: "),
+        (
+            "CREATE TABLE t (a bigint) WITH (x = 1)",
+            ErrorCode::INVALID_TABLE_PROPERTY,
+            "line 1:33: Table property 'x' does not exist",
+        ),
+        ("CREATE TABLE t WITH (x = 1) AS SELECT 1 a", ErrorCode::INVALID_TABLE_PROPERTY, "'x'"),
+        ("CREATE TABLE t (a bigint WITH (x = 1))", ErrorCode::INVALID_COLUMN_PROPERTY, "'x'"),
+        ("CREATE SCHEMA s WITH (x = 1)", ErrorCode::INVALID_SCHEMA_PROPERTY, "'x'"),
         ("CREATE OR REPLACE TABLE t (a bigint)", ErrorCode::NOT_SUPPORTED, "replacing tables"),
         ("CREATE TABLE t ()", ErrorCode::SYNTAX_ERROR, "line 1:17: "),
         ("CREATE TABLE t (a bigint", ErrorCode::SYNTAX_ERROR, "<EOF>"),

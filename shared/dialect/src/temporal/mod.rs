@@ -17,6 +17,7 @@ use waterbear_protocol::{ErrorCode, Failure};
 
 use super::check::unsupported;
 use super::lexer::{failure_at, place};
+use super::mark::as_varchar;
 use crate::ClientContext;
 
 mod operators;
@@ -32,6 +33,14 @@ pub(super) use operators::{TemporalOperators, TrinoTime};
 pub(super) fn session_zone(context: &ClientContext) -> Result<Zone, Failure> {
     let property = context.session_properties.get("time_zone_id");
     Zone::parse(property.or(context.time_zone.as_ref()).map_or("UTC", String::as_str))
+}
+
+/// The name of a session's zone.
+///
+/// # Errors
+/// NOT_SUPPORTED for a zone that nobody knows.
+pub fn session_zone_name(context: &ClientContext) -> Result<String, Failure> {
+    session_zone(context).map(|zone| zone.name().to_string())
 }
 
 /// What a session decides of time.
@@ -241,7 +250,7 @@ impl SessionTime {
             "localtime" => return now(&Kind::Time, digits_of(function, at)?),
             "now" if arguments()?.is_empty() => return now(&zoned, 3),
             "current_timezone" if arguments()?.is_empty() => {
-                return Ok(Some(string(self.zone())));
+                return Ok(Some(as_varchar(string(self.zone()))));
             }
             "now" | "current_timezone" => return Err(wrong_count(&name, at)),
             "from_unixtime" if arguments()?.len() > 1 => return Ok(None),

@@ -149,7 +149,10 @@ async fn texts_have_their_length_in_their_type() {
         ("SELECT x, upper(x), max(x) FROM (VALUES ('a'), ('bcd')) t(x) GROUP BY x ORDER BY x LIMIT 1", "varchar(3) varchar(3) varchar(3)", "a A a"),
         ("SELECT CASE WHEN true THEN 'a' ELSE 'bcd' END UNION ALL SELECT 'efghi'", "varchar(5)", "a; efghi"),
         ("SELECT coalesce(x, 'zz') FROM (VALUES ('a'), (NULL)) t(x)", "varchar(2)", "a; zz"),
-        ("SELECT typeof(1), typeof('ab'), typeof(x), typeof(NULL) FROM (VALUES (1.5)) t(x)", "varchar(7) varchar(10) varchar(12) varchar(7)", "integer varchar(2) decimal(2,1) unknown"),
+        ("SELECT typeof(1), typeof('ab'), typeof(x), typeof(NULL) FROM (VALUES (1.5)) t(x)", "varchar varchar varchar varchar", "integer varchar(2) decimal(2,1) unknown"),
+        ("SELECT CAST('abc' AS varchar), coalesce(CAST('a' AS varchar), 'b'), coalesce(CAST(NULL AS varchar), 'b'), TRY_CAST('x' AS varchar)", "varchar varchar varchar varchar", "abc a b x"),
+        ("SELECT * FROM (VALUES (CAST('a' AS varchar)), ('bcd')) t(x)", "varchar", "a; bcd"),
+        ("SELECT date_format(DATE '2020-01-02', CAST('%Y' AS varchar)), lower(CAST('A' AS varchar))", "varchar varchar", "2020 a"),
         ("SELECT CHAR 'ab ', CAST('x' AS char(3)), (SELECT 'abcd')", "char(3) char(3) varchar(4)", "ab x abcd"),
     ])
     .await;

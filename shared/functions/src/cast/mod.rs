@@ -12,11 +12,13 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{DataFusionError, Result, ScalarValue, internal_err};
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    ColumnarValue, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility,
 };
 use waterbear_protocol::{ErrorCode, Failure};
+use waterbear_types::TrinoType;
 
 use crate::Functions;
 use source::Source;
@@ -27,6 +29,14 @@ pub use target::Target;
 pub fn cast_function(lenient: bool) -> Arc<ScalarUDF> {
     let signature = Signature::any(2, Volatility::Immutable);
     Arc::new(ScalarUDF::from(CastFunction { lenient, signature }))
+}
+
+/// The values of an array in another type, as CAST converts them.
+///
+/// # Errors
+/// Trino's for the first value that cannot be converted.
+pub fn convert(array: &ArrayRef, to: &Target) -> Result<ArrayRef, Failure> {
+    cast(array, to, false)
 }
 
 /// Trino has a cast between these types.
@@ -78,11 +88,27 @@ impl ScalarUDFImpl for CastFunction {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let target = target(args.scalar_arguments.get(1).copied().flatten())?;
-        let field = Field::new(self.name(), target.data_type(), true);
+        let from = args.arg_fields.first().map(|field| field.data_type());
+        let data_type = from.and_then(|from| unchanged(from, &target)).cloned();
+        let field = Field::new(self.name(), data_type.unwrap_or(target.data_type()), true);
         Ok(Arc::new(match &target {
             Target::Char(_) => target.trino_type().annotate(field),
             _ => field,
         }))
+    }
+
+    /// What needs no conversion is gone once types are known, so that sources can leave rows out by
+    /// it.
+    fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        if let [value, Expr::Literal(to, _)] = args.as_slice() {
+            let from = value.to_field(info.schema())?.1;
+            // Without the call it would be a char still.
+            let is_char = matches!(TrinoType::of_field(&from), Ok(TrinoType::Char(_)));
+            if !is_char && unchanged(from.data_type(), &target(Some(to))?).is_some() {
+                return Ok(ExprSimplifyResult::Simplified(value.clone()));
+            }
+        }
+        Ok(ExprSimplifyResult::Original(args))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -90,6 +116,9 @@ impl ScalarUDFImpl for CastFunction {
             return internal_err!("a cast without a type");
         };
         let target = target(Some(to))?;
+        if unchanged(&value.data_type(), &target).is_some() {
+            return Ok(value.clone());
+        }
         let raise = |failure| DataFusionError::External(Box::new(failure));
         match value {
             ColumnarValue::Array(array) => {
@@ -103,6 +132,11 @@ impl ScalarUDFImpl for CastFunction {
             }
         }
     }
+}
+
+/// The arrays that need no conversion: texts that may have any length afterwards.
+fn unchanged<'a>(from: &'a DataType, target: &Target) -> Option<&'a DataType> {
+    (*target == Target::Varchar(None) && crate::coercion::is_text(from)).then_some(from)
 }
 
 /// Converts all values of an array.
