@@ -183,6 +183,10 @@ fn plan_failure(text: &str, at: Option<ErrorLocation>, lexed: &Lexed) -> Failure
         let at = at.or_else(|| find(name, lexed));
         return failure_at(at, ErrorCode::EXPRESSION_NOT_AGGREGATE, message);
     }
+    if let Some(field) = between(text, "Field ", " not found in struct") {
+        let message = format!("Column '{field}' cannot be resolved");
+        return failure_at(at.or_else(|| find(field, lexed)), ErrorCode::COLUMN_NOT_FOUND, message);
+    }
     let operands = between(text, "Cannot coerce arithmetic expression ", " to valid types")
         .or_else(|| {
             between(text, "comparison operation ", " ")

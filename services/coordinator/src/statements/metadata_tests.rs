@@ -53,7 +53,8 @@ async fn hidden_columns_can_be_named_and_are_not_in_a_star() {
     .await;
     let sql = "SELECT *, table_comment FROM information_schema.tables t \
                JOIN (VALUES 'nation') v(table_name) USING (table_name)";
-    assert_eq!(failure(sql).await.0, ErrorCode::NOT_SUPPORTED);
+    let joined = rows(sql).await;
+    assert!(joined.contains(r#"["nation","tpch","tiny","BASE TABLE",null]"#), "{joined}");
     // A name that only a part of the query can see stays out of reach elsewhere.
     let sql = "SELECT table_comment FROM (SELECT * FROM information_schema.tables)";
     assert_eq!(failure(sql).await.0, ErrorCode::COLUMN_NOT_FOUND);

@@ -270,7 +270,7 @@ async fn columns_are_named_as_trino_names_them() {
         ("SELECT 1, 1, count(*) AS Foo, 2 AS \"Bar Baz\"", &["_col0", "_col1", "Foo", "Bar Baz"]),
         (
             "SELECT N_NAME, n_nationkey + 1, nation.n_name FROM nation",
-            &["n_name", "_col1", "n_name"],
+            &["N_NAME", "_col1", "n_name"],
         ),
         ("SELECT *, 1 FROM nation", &["n_nationkey", "n_name", "n_regionkey", "_col3"]),
         (
@@ -440,7 +440,7 @@ async fn errors_have_trinos_codes_and_places() {
         ("SELECT CAST(1 AS string)", TYPE_NOT_FOUND, "line 1:13: Unknown type: string"),
         ("SELECT CAST(1 AS float)", TYPE_NOT_FOUND, "line 1:13: Unknown type: float"),
         ("SELECT ?", INVALID_PARAMETER_USAGE, "line 1:1: "),
-        ("SELECT 1 LIMIT -1", GENERIC_USER_ERROR, ""),
+        ("SELECT 1 LIMIT -1", SYNTAX_ERROR, "line 1:16: mismatched input '-'"),
         ("WITH a AS (SELECT 1), a AS (SELECT 2) SELECT * FROM a", DUPLICATE_NAMED_QUERY, ""),
         ("SELECT (SELECT 1, 2)", NOT_SUPPORTED, ""),
         ("SHOW TABLES FROM nope", SCHEMA_NOT_FOUND, "line 1:18: Schema 'nope' does not exist"),
