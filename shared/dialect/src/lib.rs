@@ -72,6 +72,7 @@ pub use session::{
     shown_duration, shown_size,
 };
 pub use tables::StoredView;
+pub use temporal::session_zone_name;
 
 use lexer::{Lexed, TrinoDialect, lex, mismatched, place};
 use metadata::Cursor;
