@@ -212,7 +212,7 @@ fn parse_lexed(lexed: Lexed) -> Result<Statement, Failure> {
     };
     match word(first).as_str() {
         "SELECT" | "WITH" | "VALUES" | "TABLE" | "(" => parse_query(lexed).map(Statement::Query),
-        "EXPLAIN" => explain::parse(lexed).map(Statement::Explain),
+        "EXPLAIN" => explain::parse(&lexed).map(Statement::Explain),
         "CALL" => call::parse(&lexed).map(Statement::Call),
         "SHOW" if second_is_stats(&lexed) => parse_show_stats(lexed).map(Statement::ShowStats),
         name if OTHER_STATEMENTS.contains(&name) => {
