@@ -168,6 +168,7 @@ def test_views_are_what_their_text_says(run, writable):
     refused(run, "CREATE OR REPLACE VIEW v AS SELECT name FROM w", "VIEW_IS_RECURSIVE")
     refused(run, "DROP TABLE v", "TABLE_NOT_FOUND", "but a view with that name exists")
     refused(run, "INSERT INTO v VALUES (1, 'x')", "NOT_SUPPORTED", "Inserting into views is not supported")
+    refused(run, "DELETE FROM v", "NOT_SUPPORTED", "Deleting from views is not supported")
     run("ALTER VIEW w RENAME TO w2")
     run("CREATE OR REPLACE VIEW v AS SELECT k AS k2, k AS name FROM t")
     refused(run, "SELECT * FROM w2", "VIEW_IS_STALE" )

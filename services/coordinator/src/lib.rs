@@ -33,7 +33,7 @@ use waterbear_serve::stacks;
 use waterbear_telemetry::ServiceMetrics;
 
 use crate::catalogs::Catalogs;
-use crate::client_api::{ClientApiOptions, Ready};
+use crate::client_api::{ClientApiOptions, Forwarded, Ready};
 use crate::query::handle::QueryRegistry;
 use crate::query::limits::QueryLimits;
 use crate::query::runner::{Runner, RunnerOptions};
@@ -63,8 +63,8 @@ pub struct CoordinatorOptions {
     pub lease: Duration,
     /// `query.client.timeout`.
     pub client_timeout: Duration,
-    /// Believe `X-Forwarded-*` headers.
-    pub process_forwarded: bool,
+    /// `http-server.process-forwarded`.
+    pub process_forwarded: Forwarded,
     /// How many queries run, how long, and with how much memory.
     pub limits: QueryLimits,
     /// `protocol.v1.alternate-header-name`.

@@ -10,8 +10,9 @@ use anyhow::{Context, Result, bail};
 use axum::Router;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use waterbear_config::Config;
+use waterbear_config::{Config, ProcessForwarded};
 use waterbear_connector::Connector;
+use waterbear_coordinator::client_api::Forwarded;
 use waterbear_coordinator::query::limits::QueryLimits;
 use waterbear_coordinator::query::runner::RunnerOptions;
 use waterbear_coordinator::{Coordinator, CoordinatorOptions};
@@ -147,8 +148,8 @@ pub struct CoordinatorSettings {
     pub bytes_per_partition: u64,
     /// `query.client.timeout`.
     pub client_timeout: Duration,
-    /// Believe `X-Forwarded-*` headers.
-    pub process_forwarded: bool,
+    /// `http-server.process-forwarded`.
+    pub process_forwarded: Forwarded,
     /// How many queries run, how long, and with how much memory.
     pub limits: QueryLimits,
     /// `protocol.v1.alternate-header-name`.
@@ -158,6 +159,15 @@ pub struct CoordinatorSettings {
 }
 
 impl CoordinatorSettings {
+    /// What a configuration says of `X-Forwarded-*` headers.
+    pub fn forwarded(http: &waterbear_config::HttpServer) -> Forwarded {
+        match http.process_forwarded {
+            ProcessForwarded::Reject => Forwarded::Reject,
+            ProcessForwarded::Accept => Forwarded::Accept,
+            ProcessForwarded::Ignore => Forwarded::Ignore,
+        }
+    }
+
     /// The limits of a configuration.
     pub fn limits(query: &waterbear_config::Query) -> QueryLimits {
         QueryLimits {

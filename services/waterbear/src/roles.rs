@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use waterbear_config::{Config, ProcessForwarded};
+use waterbear_config::Config;
 use waterbear_ids::NodeId;
 use waterbear_outbound::Peer;
 use waterbear_protocol::membership::Role;
@@ -71,7 +71,7 @@ fn start(
                 partitions: config.task.concurrency.unwrap_or(threads),
                 bytes_per_partition: config.task.bytes_per_partition.bytes(),
                 client_timeout: config.query.client_timeout,
-                process_forwarded: config.http.process_forwarded == ProcessForwarded::Accept,
+                process_forwarded: CoordinatorSettings::forwarded(&config.http),
                 limits: CoordinatorSettings::limits(&config.query),
                 alternate_header: config.http.alternate_header.clone(),
                 catalogs,

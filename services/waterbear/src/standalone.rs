@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-use waterbear_config::{Config, Process, ProcessForwarded, Secret};
+use waterbear_config::{Config, Process, Secret};
 use waterbear_ids::NodeId;
 use waterbear_outbound::Peer;
 use waterbear_protocol::membership::Role;
@@ -137,7 +137,7 @@ impl Cluster {
             partitions: config.task.concurrency.unwrap_or(share.threads),
             bytes_per_partition: config.task.bytes_per_partition.bytes(),
             client_timeout: config.query.client_timeout,
-            process_forwarded: config.http.process_forwarded == ProcessForwarded::Accept,
+            process_forwarded: CoordinatorSettings::forwarded(&config.http),
             limits: CoordinatorSettings::limits(&config.query),
             alternate_header: config.http.alternate_header.clone(),
             catalogs: cluster::catalogs(&catalogs(args, config))?,

@@ -1,6 +1,9 @@
 //! DESCRIBE INPUT and DESCRIBE OUTPUT: what a query takes and gives, without running it.
 
+use std::collections::HashSet;
+
 use datafusion::common::TableReference;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan};
 use datafusion::sql::sqlparser::ast::{SelectItem, SetExpr};
@@ -46,11 +49,35 @@ pub async fn describe_input(
         return Ok(vec![None; parameters]);
     };
     let fields = planned.plan.get_parameter_fields().unwrap_or_default();
+    let counts = row_counts(&planned.plan);
     let type_of = |number: usize| {
-        let field = fields.get(&format!("${number}"))?.as_ref()?;
-        TrinoType::of_field(field).ok()
+        let name = format!("${number}");
+        if counts.contains(&name) {
+            return Some(TrinoType::Plain("bigint"));
+        }
+        TrinoType::of_field(fields.get(&name)?.as_ref()?).ok()
     };
     Ok((1..=parameters).map(type_of).collect())
+}
+
+/// The parameters of LIMIT, OFFSET and FETCH FIRST: of them the planner asks no type.
+fn row_counts(plan: &LogicalPlan) -> HashSet<String> {
+    let mut names = HashSet::new();
+    // Nothing in it fails.
+    let _ = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Limit(limit) = node {
+            for count in [&limit.skip, &limit.fetch].into_iter().flatten() {
+                count.apply(|expr| {
+                    if let Expr::Placeholder(placeholder) = expr {
+                        names.insert(placeholder.id.clone());
+                    }
+                    Ok(TreeNodeRecursion::Continue)
+                })?;
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    names
 }
 
 /// The columns of a query.
@@ -66,11 +93,11 @@ pub async fn describe_output(
     let fields = planned.plan.schema().fields();
     let aliased = aliases(parsed, fields.len());
     let column = |(position, (name, aliased)): (usize, (String, bool))| {
-        let trino_type = TrinoType::of_field(&fields[position])?;
+        let trino_type = planned.column_type(position, &fields[position])?;
         let table = origin(&planned.plan, position).map(|table| full(table, context));
         Ok(DescribedColumn { name, table, trino_type, aliased })
     };
-    planned.columns.into_iter().zip(aliased).enumerate().map(column).collect()
+    planned.columns.iter().cloned().zip(aliased).enumerate().map(column).collect()
 }
 
 fn full(table: &TableReference, context: &ClientContext) -> [String; 3] {

@@ -51,8 +51,17 @@ pub enum ExplainFormat {
 ///
 /// # Errors
 /// SYNTAX_ERROR with its place, and those of the statement itself.
-pub(super) fn parse(lexed: Lexed) -> Result<Explain, Failure> {
-    let mut cursor = Cursor::new(&lexed);
+pub(super) fn parse(lexed: &Lexed) -> Result<Explain, Failure> {
+    let (kind, format, rest) = options(lexed)?;
+    Ok(Explain { kind, format, statement: Box::new(parse_lexed(rest)?) })
+}
+
+/// What EXPLAIN shows and how, and the statement behind it.
+///
+/// # Errors
+/// SYNTAX_ERROR with its place.
+pub(super) fn options(lexed: &Lexed) -> Result<(ExplainKind, ExplainFormat, Lexed), Failure> {
+    let mut cursor = Cursor::new(lexed);
     cursor.take("EXPLAIN");
     let mut kind = ExplainKind::Distributed;
     let mut format = ExplainFormat::Text;
@@ -77,9 +86,8 @@ pub(super) fn parse(lexed: Lexed) -> Result<Explain, Failure> {
         }
     }
     let from = cursor.position();
-    let rest = Lexed { tokens: lexed.tokens.get(from..).unwrap_or_default().to_vec(), ..lexed };
-    let statement = Box::new(parse_lexed(rest)?);
-    Ok(Explain { kind, format, statement })
+    let tokens = lexed.tokens.get(from..).unwrap_or_default().to_vec();
+    Ok((kind, format, Lexed { tokens, ..lexed.clone() }))
 }
 
 const KINDS: [(&str, ExplainKind); 4] = [
@@ -123,7 +131,7 @@ mod tests {
     #[test]
     fn options_are_read() {
         let read = |sql: &str| {
-            let explain = parse(lex(sql).unwrap()).unwrap();
+            let explain = parse(&lex(sql).unwrap()).unwrap();
             assert!(matches!(*explain.statement, Statement::Query(_)), "{sql}");
             (explain.kind, explain.format)
         };
@@ -145,7 +153,7 @@ mod tests {
             ("EXPLAIN (FORMAT YAML) SELECT 1", 17),
             ("EXPLAIN SELECT 1 FROM t WHERE", 30),
         ] {
-            let failure = parse(lex(sql).unwrap()).unwrap_err();
+            let failure = parse(&lex(sql).unwrap()).unwrap_err();
             assert_eq!(failure.location.unwrap().column_number, at, "{sql}: {failure}");
         }
     }

@@ -76,6 +76,7 @@ pub use session::{
     shown_duration, shown_size,
 };
 pub use tables::StoredView;
+pub use temporal::session_zone_name;
 
 use lexer::{Lexed, TrinoDialect, lex, mismatched, place};
 use metadata::Cursor;
@@ -215,7 +216,7 @@ fn parse_lexed(lexed: Lexed) -> Result<Statement, Failure> {
     };
     match word(first).as_str() {
         "SELECT" | "WITH" | "VALUES" | "TABLE" | "(" => parse_query(lexed).map(Statement::Query),
-        "EXPLAIN" => explain::parse(lexed).map(Statement::Explain),
+        "EXPLAIN" => explain::parse(&lexed).map(Statement::Explain),
         "CALL" => call::parse(&lexed).map(Statement::Call),
         "SHOW" if second_is_stats(&lexed) => parse_show_stats(lexed).map(Statement::ShowStats),
         name if OTHER_STATEMENTS.contains(&name) => {

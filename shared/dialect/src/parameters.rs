@@ -14,8 +14,14 @@ use waterbear_protocol::{ErrorCode, Failure};
 
 use super::lexer::{Lexed, failure_at, place};
 
-/// What stands for each `?`, by its place in the text.
-pub(super) type Parameters = Arc<HashMap<Location, Expr>>;
+/// What stands for each `?`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Parameters {
+    /// By its place in the text.
+    values: Arc<HashMap<Location, Expr>>,
+    /// The statement is described and never run: no value counts.
+    described: bool,
+}
 
 /// What a statement's `?` stand for.
 pub(super) enum Binding {
@@ -46,6 +52,7 @@ impl Lexed {
     pub fn bound(mut self, binding: Binding) -> Result<Self, Failure> {
         let expected = self.parameter_count();
         let value = |value: Value| Expr::Value(value.with_empty_span());
+        let described = matches!(binding, Binding::Nulls);
         let values: Vec<Expr> = match binding {
             Binding::Values(values) => values,
             Binding::Positions => {
@@ -60,7 +67,8 @@ impl Lexed {
             let at = self.tokens.first().and_then(|token| place(token.span.start));
             return Err(failure_at(at, ErrorCode::INVALID_PARAMETER_USAGE, message));
         }
-        self.parameters = Arc::new(self.placeholders().zip(values).collect());
+        let values = Arc::new(self.placeholders().zip(values).collect());
+        self.parameters = Parameters { values, described };
         Ok(self)
     }
 }
@@ -76,14 +84,14 @@ pub(super) fn bind(tree: &mut impl VisitMut, lexed: &Lexed) -> Result<(), Failur
     }
 }
 
-struct Binder<'a>(&'a HashMap<Location, Expr>);
+struct Binder<'a>(&'a Parameters);
 
 impl Binder<'_> {
     /// What stands for this expression, if it is a `?`.
     fn value_of(&self, expr: &Expr) -> Option<&Expr> {
         match expr {
             Expr::Value(ValueWithSpan { value: Value::Placeholder(_), span }) => {
-                self.0.get(&span.start)
+                self.0.values.get(&span.start)
             }
             _ => None,
         }
@@ -91,7 +99,8 @@ impl Binder<'_> {
 
     fn number_of_rows(&self, expr: &mut Expr, clause: &str) -> Result<(), Failure> {
         let Some(value) = self.value_of(expr) else { return Ok(()) };
-        match rows(value) {
+        let number = if self.0.described { Some("1".to_owned()) } else { rows(value) };
+        match number {
             Some(number) => {
                 *expr = Expr::Value(Value::Number(number, false).with_empty_span());
                 Ok(())

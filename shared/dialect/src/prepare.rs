@@ -7,13 +7,14 @@ use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
 
+use super::explain::{self, Explain};
 use super::lexer::{Lexed, TrinoDialect, failure_at, lex, place};
 use super::metadata::Cursor;
 use super::parameters::{Binding, check_constant};
 use super::{ClientContext, MAX_NESTING, SessionStatement, Statement, parse_lexed, syntax_error};
 
 /// Statements that cannot be prepared.
-const UNPREPARED: [&str; 4] = ["PREPARE", "EXECUTE", "DEALLOCATE", "START"];
+const UNPREPARED: [&str; 3] = ["PREPARE", "EXECUTE", "DEALLOCATE"];
 
 /// The statement about prepared statements that a text is, or nothing.
 ///
@@ -36,6 +37,15 @@ pub(super) fn parse(
     if cursor.take("EXECUTE") {
         return execute(&mut cursor, lexed, context).map(Some);
     }
+    if cursor.take("EXPLAIN") {
+        let (kind, format, rest) = explain::options(lexed)?;
+        let mut cursor = Cursor::new(&rest);
+        if !cursor.take("EXECUTE") {
+            return Ok(None);
+        }
+        let statement = Box::new(execute(&mut cursor, &rest, context)?);
+        return Ok(Some(Statement::Explain(Explain { kind, format, statement })));
+    }
     if cursor.take("DEALLOCATE") {
         if !cursor.take("PREPARE") {
             return Err(cursor.mismatched("'PREPARE'"));
@@ -49,26 +59,43 @@ pub(super) fn parse(
         return Ok(None);
     }
     let input = cursor.take("INPUT");
-    // A table may have such a name.
-    let is_name = |token: &Token| matches!(token, Token::Word(_));
-    if !input && !cursor.take("OUTPUT") || !is_name(&cursor.peek().token) {
+    if !input && !cursor.take("OUTPUT") {
         return Ok(None);
     }
-    let name = name(&mut cursor, lexed)?;
-    cursor.finish()?;
-    describe(&prepared(&name, context)?, input).map(Some)
+    let statement = match cursor.peek().token {
+        Token::LParen => in_brackets(&mut cursor, lexed)?,
+        Token::Word(_) => {
+            let name = name(&mut cursor, lexed)?;
+            cursor.finish()?;
+            lex(&prepared(&name, context)?)?
+        }
+        // A table may have such a name.
+        _ => return Ok(None),
+    };
+    describe(&statement, input).map(Some)
 }
 
-fn describe(sql: &str, input: bool) -> Result<Statement, Failure> {
+/// The statement in the brackets that are the rest of a text.
+fn in_brackets(cursor: &mut Cursor<'_>, lexed: &Lexed) -> Result<Lexed, Failure> {
+    let last = lexed.tokens.len().saturating_sub(1);
+    match lexed.tokens.get(cursor.position() + 1..last) {
+        Some(inside) if lexed.tokens[last].token == Token::RParen => {
+            Ok(Lexed { tokens: inside.to_vec(), ..lexed.clone() })
+        }
+        _ => Err(failure_at(Some(lexed.end), ErrorCode::SYNTAX_ERROR, "')' is expected here")),
+    }
+}
+
+fn describe(lexed: &Lexed, input: bool) -> Result<Statement, Failure> {
     let described = |binding: Binding| {
-        let statement = lex(sql)?.bound(binding).and_then(parse_lexed)?;
+        let statement = lexed.clone().bound(binding).and_then(parse_lexed)?;
         Ok::<_, Failure>(Box::new(statement))
     };
     let with_nulls = described(Binding::Nulls)?;
     Ok(Statement::Session(match input {
         false => SessionStatement::DescribeOutput { statement: with_nulls },
         true => SessionStatement::DescribeInput {
-            parameters: lex(sql)?.parameter_count(),
+            parameters: lexed.parameter_count(),
             statement: described(Binding::Positions)?,
             with_nulls,
         },

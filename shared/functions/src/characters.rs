@@ -36,6 +36,22 @@ static JSON_TO_VARCHAR: LazyLock<Option<Arc<ScalarUDF>>> =
 static UUID_TO_VARCHAR: LazyLock<Option<Arc<ScalarUDF>>> =
     LazyLock::new(|| scalar_function("$uuid_to_varchar"));
 
+/// Functions that make an array or a row of their arguments. Inside of one nobody knows that a text
+/// was a `char(n)`.
+const CONSTRUCTORS: &[&str] = &["make_array", "$array", "row"];
+
+/// Aggregates whose result has the values of their arguments inside of it, or is one of them.
+const COLLECTING: &[&str] = &[
+    "$max_by_n",
+    "$min_by_n",
+    "array_agg",
+    "histogram",
+    "map_agg",
+    "max_by",
+    "min_by",
+    "multimap_agg",
+];
+
 /// Gives arguments of type `char(n)` their padding where a function of this crate reads them. On
 /// workers nobody knows any more what was a `char(n)`, so that the plan must say it.
 #[derive(Debug)]
@@ -54,6 +70,18 @@ impl AnalyzerRule for PadCharacters {
                 let name = names.save(&expr);
                 let padded = expr.transform_up(|expr| match expr {
                     Expr::Cast(Cast { expr: inner, field }) => cast_text(*inner, field, &schema),
+                    Expr::AggregateFunction(mut call) if COLLECTING.contains(&call.func.name()) => {
+                        let args = pad_all(call.params.args, &schema)?;
+                        call.params.args = args.data;
+                        let call = Expr::AggregateFunction(call);
+                        Ok(Transformed::new_transformed(call, args.transformed))
+                    }
+                    Expr::WindowFunction(mut call) if COLLECTING.contains(&call.fun.name()) => {
+                        let args = pad_all(call.params.args, &schema)?;
+                        call.params.args = args.data;
+                        let call = Expr::WindowFunction(call);
+                        Ok(Transformed::new_transformed(call, args.transformed))
+                    }
                     expr => pad_arguments(expr, &schema),
                 })?;
                 Ok(padded.update_data(|expr| name.restore(expr)))
@@ -74,13 +102,13 @@ fn pad_arguments(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         },
         _ => args,
     };
-    let ours = match func.inner().downcast_ref::<TrinoFunction>() {
+    let reads = match func.inner().downcast_ref::<TrinoFunction>() {
         Some(function) => {
             let fields = args.iter().map(|arg| arg.to_field(schema).map(|(_, field)| field));
             function.check(&fields.collect::<Result<Vec<_>>>()?)?;
             true
         }
-        None => false,
+        None => CONSTRUCTORS.contains(&func.name()),
     };
     let count = args.len();
     let mut changed = false;
@@ -92,20 +120,30 @@ fn pad_arguments(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             "concat" => index + 1 == count,
             _ => false,
         };
-        let length = match ours && !plain {
-            true => char_length(&arg, schema)?,
-            false => None,
-        };
-        padded.push(match length {
-            Some(length) => {
-                changed = true;
-                PAD.call(vec![arg, lit(i64::from(length))])
-            }
-            None => arg,
-        });
+        let arg = if reads && !plain { pad_one(arg, schema)? } else { Transformed::no(arg) };
+        changed |= arg.transformed;
+        padded.push(arg.data);
     }
     let expr = Expr::ScalarFunction(ScalarFunction { func, args: padded });
     Ok(if changed { Transformed::yes(expr) } else { Transformed::no(expr) })
+}
+
+fn pad_one(arg: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    Ok(match char_length(&arg, schema)? {
+        Some(length) => Transformed::yes(PAD.call(vec![arg, lit(i64::from(length))])),
+        None => Transformed::no(arg),
+    })
+}
+
+fn pad_all(args: Vec<Expr>, schema: &DFSchema) -> Result<Transformed<Vec<Expr>>> {
+    let mut changed = false;
+    let mut padded = Vec::with_capacity(args.len());
+    for arg in args {
+        let arg = pad_one(arg, schema)?;
+        changed |= arg.transformed;
+        padded.push(arg.data);
+    }
+    Ok(Transformed::new_transformed(padded, changed))
 }
 
 /// A JSON string loses its quotes when it becomes a varchar; a UUID is one no more.

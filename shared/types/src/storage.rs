@@ -8,7 +8,7 @@ use waterbear_protocol::{ErrorCode, Failure};
 use super::TrinoType;
 
 impl TrinoType {
-    /// The Arrow type that values of this type are kept in.
+    /// The Arrow type that values of this type are kept in; the zone of times is UTC.
     ///
     /// # Errors
     /// NOT_SUPPORTED, naming the type, where there is none.
@@ -44,6 +44,10 @@ impl TrinoType {
                 unit => DataType::Time64(unit),
             },
             Self::Timestamp(precision) => DataType::Timestamp(unit(*precision)?, None),
+            // A column has one zone; a type alone does not name it.
+            Self::TimestampWithTimeZone(precision) => {
+                DataType::Timestamp(unit(*precision)?, Some(Arc::from("UTC")))
+            }
             Self::Array(item) => DataType::List(Arc::new(item.stored_as("item", true)?)),
             Self::Map(key, value) => {
                 let entries: Fields =
@@ -55,11 +59,16 @@ impl TrinoType {
                 let fields = fields.iter().map(|(name, field)| field.stored_as(name, true));
                 DataType::Struct(fields.collect::<Result<_, _>>()?)
             }
-            Self::Plain(_) | Self::TimestampWithTimeZone(_) => return Err(unsupported()),
+            Self::Plain(_) => return Err(unsupported()),
         })
     }
 
     fn stored_as(&self, name: &str, nullable: bool) -> Result<Field, Failure> {
+        if let Self::Char(_) = self {
+            // Inside of other values nobody would give it its padding again.
+            let message = format!("Type {} inside of another one is not supported", self.listing());
+            return Err(Failure::new(ErrorCode::NOT_SUPPORTED, message));
+        }
         Ok(self.annotate(Field::new(name, self.storage()?, nullable)))
     }
 }
@@ -71,20 +80,22 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_what_it_was() {
-        let row = TrinoType::Row(vec![("x".to_owned(), TrinoType::Char(3))]);
+        let row = TrinoType::Row(vec![("x".to_owned(), TrinoType::Varchar(Some(3)))]);
         for trino in [
             TrinoType::Plain("bigint"),
             TrinoType::Varchar(Some(3)),
             TrinoType::Decimal(5, 2),
             TrinoType::Timestamp(6),
             TrinoType::Time(9),
+            TrinoType::TimestampWithTimeZone(3),
             TrinoType::Array(Box::new(TrinoType::Varchar(Some(2)))),
             TrinoType::Map(Box::new(TrinoType::Varchar(None)), Box::new(row)),
         ] {
             let field = trino.stored_as("c", true).unwrap();
             assert_eq!(TrinoType::of_field(&field).unwrap(), trino);
         }
-        for missing in [TrinoType::Timestamp(4), TrinoType::Plain("unknown")] {
+        let chars = TrinoType::Array(Box::new(TrinoType::Char(3)));
+        for missing in [TrinoType::Timestamp(4), TrinoType::Plain("unknown"), chars] {
             assert_eq!(missing.storage().unwrap_err().code, ErrorCode::NOT_SUPPORTED);
         }
     }

@@ -248,8 +248,9 @@ pub fn session(request: &RequestHeaders<'_>) -> Result<ClientContext, Refusal> {
 fn session_properties(request: &RequestHeaders<'_>) -> Result<BTreeMap<String, String>, Refusal> {
     let mut properties = BTreeMap::new();
     for (name, value) in request.pairs("Session")? {
-        let parts = name.split('.');
-        if parts.clone().count() > 2 || parts.clone().any(|part| part.trim().is_empty()) {
+        // What stands before the last dot is a catalog.
+        let (catalog, property) = name.rsplit_once('.').unwrap_or(("none", &name));
+        if catalog.trim().is_empty() || property.trim().is_empty() {
             return Err(request.invalid("Session"));
         }
         properties.insert(name, value);
@@ -360,7 +361,7 @@ mod tests {
             ("X-Trino-Catalog", "TPCH"),
             ("X-Trino-Schema", "Tiny"),
             ("X-Trino-Session", "a=1,b=x%3Dy+z"),
-            ("X-Trino-Session", "tpch.c=3,time_zone_id=%2B01:00"),
+            ("X-Trino-Session", "tpch.c=3,a.b.c=4,time_zone_id=%2B01:00"),
             ("X-Trino-Time-Zone", "Europe/Vienna"),
             ("X-Trino-Prepared-Statement", "my+q=SELECT+%3F"),
             ("X-Trino-Role", "system=ROLE%7Bx%7D"),
@@ -381,6 +382,7 @@ mod tests {
         assert_eq!(context.schema.as_deref(), Some("tiny"));
         assert_eq!(context.session_properties["b"], "x=y z");
         assert_eq!(context.session_properties["tpch.c"], "3");
+        assert_eq!(context.session_properties["a.b.c"], "4");
         assert_eq!(context.client_tags, ["one", "two"]);
         assert_eq!(context.capabilities, ["PARAMETRIC_DATETIME", "PATH"]);
     }
@@ -411,7 +413,8 @@ mod tests {
             ("X-Trino-Session", "a=%zz", "Invalid X-Trino-Session header"),
             ("X-Trino-Session", "a=%f", "Invalid X-Trino-Session header"),
             ("X-Trino-Session", "a=%ff", "Invalid X-Trino-Session header"),
-            ("X-Trino-Session", "a.b.c=1", "Invalid X-Trino-Session header"),
+            ("X-Trino-Session", ".c=1", "Invalid X-Trino-Session header"),
+            ("X-Trino-Session", "a.=1", "Invalid X-Trino-Session header"),
             ("X-Trino-Role", "system=x", "Invalid X-Trino-Role header"),
             ("X-Trino-Prepared-Statement", "x", "Invalid X-Trino-Prepared-Statement header"),
             ("X-Trino-Resource-Estimate", "SPEED=1", "Unsupported resource name SPEED"),

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use tokio::runtime::Handle;
@@ -40,6 +41,7 @@ use headers::{Refusal, RequestHeaders};
 use statement::{Missing, Start, Statement};
 
 pub use encode::json_rows;
+pub use uri::Forwarded;
 use uri::Phase;
 
 /// How the client API behaves.
@@ -47,8 +49,8 @@ use uri::Phase;
 pub struct ClientApiOptions {
     /// A query whose client has not asked for it so long is abandoned (`query.client.timeout`).
     pub client_timeout: Duration,
-    /// Believe `X-Forwarded-*` headers (`http-server.process-forwarded`).
-    pub process_forwarded: bool,
+    /// `http-server.process-forwarded`.
+    pub process_forwarded: Forwarded,
     /// What clients may write instead of `Trino` in the names of headers
     /// (`protocol.v1.alternate-header-name`).
     pub alternate_header: Option<String>,
@@ -98,6 +100,7 @@ pub fn routes(
     let statements = Mutex::default();
     let api = Arc::new(Api { registry, runner, options, admission, statements });
     tokio::spawn(look_after(Arc::downgrade(&api)));
+    let forwarded = middleware::from_fn_with_state(Arc::clone(&api), check_forwarded);
     Router::new()
         .route("/v1/statement", post(submit).head(validate))
         .route(
@@ -119,7 +122,22 @@ pub fn routes(
         .route("/v1/query/{query}", get(show_query).delete(cancel_query))
         .route("/v1/query/{query}/killed", put(kill_query))
         .route("/v1/query/{query}/preempted", put(preempt_query))
+        .layer(forwarded)
         .with_state(api)
+}
+
+/// Refuses what a proxy has sent on, unless that is allowed: nobody knows who may say so.
+async fn check_forwarded(State(api): ApiState, request: Request, next: Next) -> Response {
+    match uri::forwarded_header(request.headers()) {
+        Some(name) if api.options.process_forwarded == Forwarded::Reject => {
+            let text = format!(
+                "Server configuration does not allow processing of the {name} header: set \
+                 http-server.process-forwarded"
+            );
+            (StatusCode::NOT_ACCEPTABLE, text).into_response()
+        }
+        _ => next.run(request).await,
+    }
 }
 
 type ApiState = State<Arc<Api>>;

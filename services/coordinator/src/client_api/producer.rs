@@ -20,7 +20,6 @@ use super::statement::{Header, Statement};
 use crate::query::handle::QueryState;
 use crate::query::limits::{Admission, QueryLimits};
 use crate::query::{OutputColumn, QueryHandle, StatementRunner};
-use waterbear_dialect as dialect;
 
 /// JSON text of a page, but for its last row.
 const PAGE_BYTES: usize = 1 << 20;
@@ -90,7 +89,6 @@ async fn run(
 ) -> Result<(), Failure> {
     let query = statement.query();
     query.set_state(QueryState::Planning);
-    dialect::check_session(query.context())?;
     let output = runner.run(Arc::clone(query)).await?;
     let parametric = statement.parametric_datetime();
     let column = |column: &OutputColumn| {

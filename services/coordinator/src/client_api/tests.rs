@@ -67,7 +67,7 @@ impl Client {
     ) -> Self {
         let options = ClientApiOptions {
             client_timeout,
-            process_forwarded: false,
+            process_forwarded: Forwarded::Reject,
             alternate_header: None,
             limits: QueryLimits::default(),
             ready: Ready::when(|| true),
@@ -392,6 +392,7 @@ async fn bad_requests_are_turned_away() {
         (&[USER], " \n", StatusCode::BAD_REQUEST),
         (&[USER, ("X-Trino-Schema", "s")], "SELECT 1", StatusCode::BAD_REQUEST),
         (&[USER, ("X-Trino-Session", "oops")], "SELECT 1", StatusCode::BAD_REQUEST),
+        (&[USER, ("X-Forwarded-For", "10.0.0.1")], "SELECT 1", StatusCode::NOT_ACCEPTABLE),
     ];
     for (headers, body, status) in cases {
         let reply = client.send("POST", "/v1/statement", headers, body).await;
@@ -527,7 +528,7 @@ async fn queries_wait_for_their_turn() {
     let registry = Arc::new(QueryRegistry::new());
     let options = ClientApiOptions {
         client_timeout: Duration::from_secs(60),
-        process_forwarded: false,
+        process_forwarded: Forwarded::Reject,
         alternate_header: None,
         limits,
         ready: Ready::when(|| true),
@@ -577,7 +578,7 @@ async fn a_session_limits_its_queries() {
 async fn an_alternate_prefix_is_answered_with_itself() {
     let options = ClientApiOptions {
         client_timeout: Duration::from_secs(60),
-        process_forwarded: false,
+        process_forwarded: Forwarded::Reject,
         alternate_header: Some("Presto".to_owned()),
         limits: QueryLimits::default(),
         ready: Ready::when(|| true),
@@ -604,7 +605,7 @@ async fn clients_come_again_while_the_coordinator_starts() {
     let seen = Arc::clone(&known);
     let options = ClientApiOptions {
         client_timeout: Duration::from_secs(60),
-        process_forwarded: false,
+        process_forwarded: Forwarded::Reject,
         alternate_header: None,
         limits: QueryLimits::default(),
         ready: Ready::when(move || seen.load(Ordering::SeqCst)),

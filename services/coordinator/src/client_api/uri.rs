@@ -10,6 +10,37 @@ use waterbear_ids::QueryId;
 
 use super::headers::Refusal;
 
+/// What happens to requests with `X-Forwarded-*` headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forwarded {
+    /// They are refused.
+    Reject,
+    /// The headers are believed.
+    Accept,
+    /// The headers are not looked at.
+    Ignore,
+}
+
+/// Which of them a request has.
+pub fn forwarded_header(headers: &HeaderMap) -> Option<&'static str> {
+    const NAMES: [&str; 8] = [
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Forwarded-Port",
+        "X-Forwarded-Prefix",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Server",
+        "X-Forwarded-By",
+        "X-Forwarded-Https",
+    ];
+    NAMES.into_iter().find(|name| headers.contains_key(*name))
+}
+
+/// Each proxy adds its value to a list: the first is what the client asked for.
+fn first(list: &str) -> &str {
+    list.split(',').next().unwrap_or(list).trim()
+}
+
 /// Scheme, host, port and prefix, without a slash at the end.
 ///
 /// # Errors
@@ -18,14 +49,17 @@ pub fn base(
     headers: &HeaderMap,
     uri: &Uri,
     scheme: &str,
-    process_forwarded: bool,
+    process_forwarded: Forwarded,
 ) -> Result<String, Refusal> {
     let invalid = |name: &str| Refusal::BadRequest(format!("Invalid {name} header"));
     let text = |name: &str| match headers.get(name) {
         None => Ok(None),
         Some(value) => value.to_str().map(|text| Some(text.trim())).map_err(|_| invalid(name)),
     };
-    let forwarded = |name: &str| if process_forwarded { text(name) } else { Ok(None) };
+    let forwarded = |name: &str| match process_forwarded {
+        Forwarded::Accept => text(name).map(|list| list.map(first)),
+        Forwarded::Reject | Forwarded::Ignore => Ok(None),
+    };
     let host = forwarded("X-Forwarded-Host")?
         .or(text(HOST.as_str())?)
         .or(uri.authority().map(Authority::as_str))
@@ -132,10 +166,20 @@ mod tests {
             ("x-forwarded-prefix", "/a/b/"),
         ]);
         let uri = Uri::from_static("/v1/statement");
-        assert_eq!(base(&forwarded, &uri, "http", false).unwrap(), "http://inner:8080");
-        assert_eq!(base(&forwarded, &uri, "http", true).unwrap(), "https://outer:444/a/b");
+        let base = |headers: &HeaderMap, processed| base(headers, &uri, "http", processed);
+        assert_eq!(base(&forwarded, Forwarded::Ignore).unwrap(), "http://inner:8080");
+        assert_eq!(base(&forwarded, Forwarded::Accept).unwrap(), "https://outer:444/a/b");
+        let proxies = headers(&[
+            ("host", "inner:8080"),
+            ("x-forwarded-host", "outer, middle:1"),
+            ("x-forwarded-proto", "https,http"),
+            ("x-forwarded-port", "444 , 80"),
+        ]);
+        assert_eq!(base(&proxies, Forwarded::Accept).unwrap(), "https://outer:444");
+        assert_eq!(forwarded_header(&proxies), Some("X-Forwarded-Host"));
+        assert_eq!(forwarded_header(&headers(&[("host", "inner")])), None);
         for bad in [("host", "a b"), ("host", "u@h"), ("x-forwarded-proto", "ftp")] {
-            assert!(base(&headers(&[bad]), &uri, "http", true).is_err(), "{bad:?}");
+            assert!(base(&headers(&[bad]), Forwarded::Accept).is_err(), "{bad:?}");
         }
     }
 

@@ -98,6 +98,18 @@ impl Runner {
         }
     }
 
+    /// What the client says of its session, against what there is.
+    fn check_session(&self, context: &dialect::ClientContext) -> Result<(), Failure> {
+        let catalogs = context.session_properties.keys().filter_map(|name| name.rsplit_once('.'));
+        for (catalog, _) in catalogs {
+            if self.catalogs.connector(catalog).is_none() {
+                let message = format!("Catalog '{catalog}' not found");
+                return Err(Failure::new(ErrorCode::CATALOG_NOT_FOUND, message));
+            }
+        }
+        dialect::check_session(context)
+    }
+
     /// All open transactions.
     pub(crate) fn transactions(&self) -> &Transactions {
         &self.transactions
@@ -299,7 +311,7 @@ impl StatementRunner for Runner {
     async fn run(&self, query: Arc<QueryHandle>) -> Result<Output, Failure> {
         let cancelled = query.cancellation().clone();
         let running = async {
-            dialect::check_session(query.context())?;
+            self.check_session(query.context())?;
             let statement = dialect::parse_in(query.sql(), query.context())?;
             if let Statement::Session(
                 statement @ (SessionStatement::Commit | SessionStatement::Rollback),

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use waterbear_connector::{Column, TableDefinition, ViewDefinition};
 use waterbear_dialect::{
     ColumnChange, ColumnDefinition, Name, PlannedQuery, QualifiedName, RelationKind, WriteAction,
@@ -73,7 +74,7 @@ pub(super) fn columns_of(
         }
         columns.push(Column {
             name,
-            data_type: trino_type.storage().unwrap_or_else(|_| field.data_type().clone()),
+            data_type: kept(&trino_type, field.data_type()),
             trino_type: trino_type.listing(),
             nullable: true,
             comment: None,
@@ -81,6 +82,26 @@ pub(super) fn columns_of(
         });
     }
     Ok(columns)
+}
+
+/// How values of a type are kept that a query computes in this form. The zone of times is the
+/// query's.
+fn kept(trino_type: &TrinoType, computed: &DataType) -> DataType {
+    let zoned = |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, Some(_)));
+    match trino_type.storage() {
+        Ok(stored) if !any_type(computed, &zoned) => stored,
+        _ => computed.clone(),
+    }
+}
+
+/// Whether it is true of a type, or of one inside of it.
+fn any_type(data_type: &DataType, is: &impl Fn(&DataType) -> bool) -> bool {
+    is(data_type)
+        || match data_type {
+            DataType::List(item) | DataType::Map(item, _) => any_type(item.data_type(), is),
+            DataType::Struct(fields) => fields.iter().any(|field| any_type(field.data_type(), is)),
+            _ => false,
+        }
 }
 
 impl Change<'_> {
@@ -271,14 +292,14 @@ impl Change<'_> {
 
     pub(super) async fn truncate(&self, name: &QualifiedName) -> Result<Output, Failure> {
         let place = self.table_place(name)?;
-        self.require(&place, RelationKind::Table, false).await?;
+        self.require_rows(&place, "Cannot truncate a view").await?;
         let truncated = place.connector.writes().truncate_table(&place.name).await;
         self.done("TRUNCATE TABLE", truncated, None)
     }
 
     pub(super) async fn delete(&self, name: &QualifiedName) -> Result<Output, Failure> {
         let place = self.table_place(name)?;
-        self.require(&place, RelationKind::Table, false).await?;
+        self.require_rows(&place, "Deleting from views is not supported").await?;
         let deleted = place.connector.writes().delete_all(&place.name).await;
         let rows = deleted.map_err(|error| self.located(error))?;
         Ok(Output::update("DELETE", async move { Ok(rows) }))

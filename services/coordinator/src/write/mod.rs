@@ -13,7 +13,7 @@ mod rows;
 use std::sync::Arc;
 
 use waterbear_connector::ConnectorError;
-use waterbear_dialect::{WriteAction, WriteStatement, failure_at};
+use waterbear_dialect::{PlannedQuery, WriteAction, WriteStatement, failure_at};
 use waterbear_protocol::{ErrorCode, ErrorLocation, Failure};
 
 use crate::catalogs::{Catalogs, connector_failure};
@@ -40,12 +40,7 @@ pub async fn run(
     query: &Arc<QueryHandle>,
     statement: &WriteStatement,
 ) -> Result<Output, Failure> {
-    let change = Change {
-        catalogs: runner.catalogs(),
-        context: query.context(),
-        transactions: runner.transactions(),
-        at: statement.location,
-    };
+    let change = Change::of(runner, query, statement);
     match &statement.action {
         WriteAction::CreateSchema { schema, if_not_exists } => {
             change.create_schema(schema, *if_not_exists).await
@@ -80,6 +75,43 @@ pub async fn run(
         }
         WriteAction::Insert { table, columns, query: source } => {
             rows::insert(&change, runner, query, (table, columns.as_deref()), source).await
+        }
+    }
+}
+
+/// Plans the query of a statement that writes its rows, or of a view; nothing for others. For what
+/// EXPLAIN shows: nothing is changed.
+///
+/// # Errors
+/// As [`run`], before anything is written.
+pub async fn plan(
+    runner: &Runner,
+    query: &Arc<QueryHandle>,
+    statement: &WriteStatement,
+) -> Result<Option<PlannedQuery>, Failure> {
+    let change = Change::of(runner, query, statement);
+    Ok(Some(match &statement.action {
+        WriteAction::Insert { table, columns, query: source } => {
+            let target = (table, columns.as_deref());
+            rows::plan_insert(&change, runner, query, target, source).await?.planned
+        }
+        WriteAction::CreateTableAs { query: source, aliases, .. } => {
+            let planned = runner.plan(query, source).await?;
+            define::columns_of(&planned, aliases.as_deref(), &change)?;
+            planned
+        }
+        WriteAction::CreateView { query: source, .. } => runner.plan(query, source).await?,
+        _ => return Ok(None),
+    }))
+}
+
+impl<'a> Change<'a> {
+    fn of(runner: &'a Runner, query: &'a QueryHandle, statement: &WriteStatement) -> Self {
+        Self {
+            catalogs: runner.catalogs(),
+            context: query.context(),
+            transactions: runner.transactions(),
+            at: statement.location,
         }
     }
 }

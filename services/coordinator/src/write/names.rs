@@ -76,6 +76,22 @@ impl<'a> Change<'a> {
         place.connector.table(schema, table).await.map_err(|error| self.located(error))
     }
 
+    /// Fails, unless there is a table with rows of its own; a view is refused in these words.
+    pub(super) async fn require_rows(
+        &self,
+        place: &TablePlace<'_>,
+        refusal: &str,
+    ) -> Result<Arc<dyn ConnectorTable>, Failure> {
+        let Some(found) = self.find(place).await? else {
+            let message = format!("Table '{}' does not exist", place.full());
+            return Err(self.failure(ErrorCode::TABLE_NOT_FOUND, message));
+        };
+        match kind_of(found.as_ref()) {
+            RelationKind::View => Err(self.failure(ErrorCode::NOT_SUPPORTED, refusal)),
+            RelationKind::Table => Ok(found),
+        }
+    }
+
     /// Fails, unless there is a table or view of this kind and name; true when there is.
     pub(super) async fn require(
         &self,

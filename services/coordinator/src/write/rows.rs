@@ -9,15 +9,15 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use waterbear_connector::{Column, ConnectorTable, TableDefinition, TableWrite, WriteTarget};
 use waterbear_dialect::{
-    Name, ParsedQuery, PlannedQuery, QualifiedName, RelationKind, WriteAction,
+    Name, ParsedQuery, PlannedQuery, QualifiedName, WriteAction, session_zone_name,
 };
 use waterbear_protocol::{ErrorCode, Failure};
 use waterbear_types::TrinoType;
 
 use super::Change;
-use super::coerce::{Coercion, can_coerce};
+use super::coerce::{Coercion, is_compatible, mixed_zones};
 use super::define::columns_of;
-use super::names::kind_of;
+use super::names::TablePlace;
 use crate::catalogs::connector_failure;
 use crate::query::runner::Runner;
 use crate::query::{Output, QueryHandle};
@@ -66,26 +66,40 @@ pub(super) async fn create_table_as(
     Ok(Output::update("CREATE TABLE", write_all(write, batches, coercion)))
 }
 
+/// INSERT INTO, checked and planned.
+pub(super) struct PlannedInsert<'a> {
+    place: TablePlace<'a>,
+    table: Arc<dyn ConnectorTable>,
+    sources: Vec<Option<usize>>,
+    pub planned: PlannedQuery,
+}
+
+/// Checks and plans INSERT INTO.
+pub(super) async fn plan_insert<'a>(
+    change: &Change<'a>,
+    runner: &Runner,
+    query: &Arc<QueryHandle>,
+    (table, names): (&QualifiedName, Option<&[Name]>),
+    source: &ParsedQuery,
+) -> Result<PlannedInsert<'a>, Failure> {
+    let place = change.table_place(table)?;
+    let found = change.require_rows(&place, "Inserting into views is not supported").await?;
+    let sources = insert_columns(change, found.as_ref(), names)?;
+    let planned = runner.plan(query, source).await?;
+    check_types(change, found.columns(), &sources, &planned)?;
+    Ok(PlannedInsert { place, table: found, sources, planned })
+}
+
 /// INSERT INTO.
 pub(super) async fn insert(
     change: &Change<'_>,
     runner: &Runner,
     query: &Arc<QueryHandle>,
-    (table, names): (&QualifiedName, Option<&[Name]>),
+    target: (&QualifiedName, Option<&[Name]>),
     source: &ParsedQuery,
 ) -> Result<Output, Failure> {
-    let place = change.table_place(table)?;
-    let Some(found) = change.find(&place).await? else {
-        let message = format!("Table '{}' does not exist", place.full());
-        return Err(change.failure(ErrorCode::TABLE_NOT_FOUND, message));
-    };
-    if kind_of(found.as_ref()) == RelationKind::View {
-        let message = "Inserting into views is not supported";
-        return Err(change.failure(ErrorCode::NOT_SUPPORTED, message));
-    }
-    let sources = insert_columns(change, found.as_ref(), names)?;
-    let planned = runner.plan(query, source).await?;
-    check_types(change, found.columns(), &sources, &planned)?;
+    let PlannedInsert { place, table: found, sources, planned } =
+        plan_insert(change, runner, query, target, source).await?;
     let write = place
         .connector
         .writes()
@@ -127,37 +141,47 @@ fn insert_columns(
     Ok(visible.iter().map(source).collect())
 }
 
-/// Makes sure that the query gives what the columns take.
+/// Makes sure that the query gives what the columns take, in their time zones.
 fn check_types(
     change: &Change<'_>,
     columns: &[Column],
     sources: &[Option<usize>],
     planned: &PlannedQuery,
 ) -> Result<(), Failure> {
-    let query: Vec<TrinoType> = planned
-        .plan
-        .schema()
-        .fields()
+    let fields = planned.plan.schema().fields();
+    let query: Vec<TrinoType> = fields
         .iter()
-        .map(|field| TrinoType::of_field(field))
+        .enumerate()
+        .map(|(position, field)| planned.column_type(position, field))
         .collect::<Result<_, _>>()?;
-    let mut table: Vec<(usize, TrinoType)> = columns
+    let mut targets: Vec<(usize, &Column)> = columns
         .iter()
         .zip(sources)
         .filter_map(|(column, source)| source.map(|source| (source, column)))
-        .map(|(source, column)| Ok((source, TrinoType::of_field(&column.field())?)))
-        .collect::<Result<_, Failure>>()?;
+        .collect();
     // In the order in which the statement names them.
-    table.sort_by_key(|(source, _)| *source);
+    targets.sort_by_key(|(source, _)| *source);
+    let table = targets.iter().map(|(_, column)| TrinoType::of_field(&column.field()));
+    let table = table.collect::<Result<Vec<_>, Failure>>()?;
     let fits = table.len() == query.len()
-        && table.iter().zip(&query).all(|((_, to), from)| can_coerce(from, to));
+        && table.iter().zip(&query).all(|(to, from)| is_compatible(from, to));
     if fits {
-        return Ok(());
+        let session = session_zone_name(change.context)?;
+        let mixed = targets.iter().zip(fields).find_map(|((_, column), field)| {
+            Some((column, mixed_zones(field.data_type(), &column.data_type, &session)?))
+        });
+        let Some((column, (from, to))) = mixed else { return Ok(()) };
+        let message = format!(
+            "Values of the time zones {to} and {from} in one column ({}) are not supported: \
+             insert them AT TIME ZONE '{to}'",
+            column.name
+        );
+        return Err(change.failure(ErrorCode::NOT_SUPPORTED, message));
     }
     let list = |types: Vec<String>| types.join(", ");
     let message = format!(
         "Insert query has mismatched column types: Table: [{}], Query: [{}]",
-        list(table.iter().map(|(_, trino_type)| trino_type.listing()).collect()),
+        list(table.iter().map(TrinoType::listing).collect()),
         list(query.iter().map(TrinoType::listing).collect()),
     );
     Err(change.failure(ErrorCode::TYPE_MISMATCH, message))

@@ -340,6 +340,7 @@ impl Store {
         to: &str,
     ) -> Result<(), ConnectorError> {
         self.change_table(name, |table| {
+            column_of(&mut table.columns, column)?;
             no_such_column_yet(&table.columns, to)?;
             to.clone_into(&mut column_of(&mut table.columns, column)?.name);
             Ok(())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, StringArray};
+use arrow::array::{Array, ArrayRef, Int64Array, StringArray};
 use arrow::datatypes::DataType;
 use datafusion::logical_expr::ScalarUDF;
 use waterbear_protocol::{ErrorCode, Failure};
@@ -61,6 +61,17 @@ pub fn cast_ticks(from: &Kind, ticks: i64, to: &Kind) -> Result<i64, Failure> {
             with_precision(&middle, ticks, to.precision())
         }
     }
+}
+
+/// The values of an array in time in another type that [`cast_type`] allows.
+///
+/// # Errors
+/// NUMERIC_VALUE_OUT_OF_RANGE.
+pub fn cast_array(array: &ArrayRef, to: &Kind) -> Result<ArrayRef, Failure> {
+    let column = Column::new(array)?;
+    let cast = |row| column.get(row).map(|ticks| cast_ticks(&column.kind, ticks, to)).transpose();
+    let ticks = (0..array.len()).map(cast).collect::<Result<Int64Array, Failure>>()?;
+    to.array(&ticks)
 }
 
 /// A value from its text; `None` if the text is not one.

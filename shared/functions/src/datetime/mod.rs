@@ -22,7 +22,7 @@ mod value;
 mod zone;
 
 pub use arithmetic::{DIVIDED, MINUS, NEGATED, PLUS, TIMES, minus_type, plus_type};
-pub use convert::{CAST, TEXT, TRY_CAST, cast_ticks, cast_type, to_varchar};
+pub use convert::{CAST, TEXT, TRY_CAST, cast_array, cast_ticks, cast_type, to_varchar};
 pub use literal::LITERAL;
 pub use parse::{
     IntervalField, Written, date, interval, is_time_with_zone, time, time_ticks, timestamp,

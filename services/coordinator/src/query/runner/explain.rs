@@ -12,10 +12,11 @@ use waterbear_protocol::{ErrorCode, Failure};
 use waterbear_types::TrinoType;
 
 use super::Runner;
-use crate::explain::{self, Costs, Part};
+use crate::explain::{self, Costs, Part, PlanNode};
 use crate::planner::StagePlan;
 use crate::query::{Output, QueryHandle};
 use crate::statements::{rows_of, statistics};
+use crate::write;
 
 impl Runner {
     /// Answers EXPLAIN.
@@ -24,11 +25,14 @@ impl Runner {
         query: &Arc<QueryHandle>,
         explain: &Explain,
     ) -> Result<Output, Failure> {
-        if !matches!(*explain.statement, Statement::Query(_)) {
-            return explain_other(explain);
-        }
+        let analyze = matches!(explain.kind, ExplainKind::Analyze { .. });
+        let planned = match explain.statement.as_ref() {
+            statement @ Statement::Query(_) => Some(self.plan_statement(query, statement).await?),
+            Statement::Write(statement) if !analyze => write::plan(self, query, statement).await?,
+            _ => None,
+        };
+        let Some(planned) = planned else { return explain_other(explain) };
         let context = query.context();
-        let planned = self.plan_statement(query, &explain.statement).await?;
         match explain.kind {
             ExplainKind::Validate => valid(),
             ExplainKind::Logical => {
@@ -104,12 +108,17 @@ impl Runner {
     }
 }
 
-/// EXPLAIN of what is no query.
+/// EXPLAIN of what has no query in it.
 fn explain_other(explain: &Explain) -> Result<Output, Failure> {
-    match (explain.kind, explain.statement.as_ref()) {
-        (ExplainKind::Validate, Statement::Metadata(_) | Statement::ShowStats(_)) => valid(),
-        _ => {
-            let message = "EXPLAIN of a statement that is no query is not supported";
+    match explain.kind {
+        ExplainKind::Validate => valid(),
+        ExplainKind::Logical | ExplainKind::Distributed => {
+            let details = vec!["The coordinator answers this statement without a plan".to_owned()];
+            let root = PlanNode { name: "Coordinator".to_owned(), details, ..PlanNode::default() };
+            query_plan(explain::write(&[Part { root, ..Part::default() }], explain.format))
+        }
+        ExplainKind::Io | ExplainKind::Analyze { .. } => {
+            let message = "This form of EXPLAIN is supported for queries only";
             Err(Failure::new(ErrorCode::NOT_SUPPORTED, message))
         }
     }

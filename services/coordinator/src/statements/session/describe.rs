@@ -5,12 +5,15 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
 use futures::StreamExt;
 use futures::stream;
-use waterbear_dialect::{DescribedColumn, Statement, describe_input, describe_output};
+use waterbear_dialect::{
+    DescribedColumn, ExplainKind, SessionStatement, Statement, WriteAction, describe_input,
+    describe_output,
+};
 use waterbear_protocol::{ErrorCode, Failure};
 use waterbear_types::TrinoType;
 
 use super::super::run_metadata;
-use super::SessionScope;
+use super::{SessionScope, list};
 use crate::query::{Output, OutputColumn};
 
 /// The types of a statement's parameters.
@@ -42,8 +45,25 @@ pub(super) async fn output(
             let output = run_metadata(statement, scope.catalogs, scope.context).await?;
             output.columns.into_iter().map(computed).collect()
         }
-        _ => {
-            let message = "DESCRIBE OUTPUT of this statement is not supported";
+        Statement::Write(statement) => match &statement.action {
+            WriteAction::CreateTableAs { query, .. } | WriteAction::Insert { query, .. } => {
+                describe_output(query, scope.state, scope.context).await?;
+                vec![number_of_rows()]
+            }
+            WriteAction::Delete { .. } => vec![number_of_rows()],
+            _ => Vec::new(),
+        },
+        Statement::Explain(explain) => vec![match explain.kind {
+            ExplainKind::Validate => plain("Valid", TrinoType::Plain("boolean")),
+            _ => plain("Query Plan", TrinoType::Varchar(None)),
+        }],
+        Statement::Session(SessionStatement::ShowSession { like }) => {
+            let output = list::show(like.as_ref(), scope.context)?;
+            output.columns.into_iter().map(computed).collect()
+        }
+        Statement::Session(_) | Statement::Call(_) => Vec::new(),
+        Statement::ShowStats(_) => {
+            let message = "DESCRIBE OUTPUT of SHOW STATS is not supported";
             return Err(Failure::new(ErrorCode::NOT_SUPPORTED, message));
         }
     };
@@ -71,6 +91,15 @@ pub(super) async fn output(
 fn computed(column: OutputColumn) -> DescribedColumn {
     let OutputColumn { name, trino_type } = column;
     DescribedColumn { name, table: None, trino_type, aliased: false }
+}
+
+fn plain(name: &str, trino_type: TrinoType) -> DescribedColumn {
+    computed(OutputColumn { name: name.to_owned(), trino_type })
+}
+
+/// What statements give that write.
+fn number_of_rows() -> DescribedColumn {
+    plain("rows", TrinoType::Plain("bigint"))
 }
 
 /// The bytes of a value in Trino's memory; zero where they differ from value to value.

@@ -18,6 +18,8 @@ fn context() -> ClientContext {
             "SELECT n_name AS \"Name\", n_nationkey, count(*) FROM nation WHERE n_name LIKE ? GROUP BY 1, 2",
         ),
         ("tables", "SHOW TABLES"),
+        ("begin", "START TRANSACTION"),
+        ("empty", "DELETE FROM nation"),
     ];
     ClientContext {
         catalog: Some("tpch".into()),
@@ -308,6 +310,11 @@ async fn prepared_statements_are_described() {
     for (sql, expected) in [
         ("DESCRIBE INPUT key", r#"[0,"unknown"]"#),
         ("DESCRIBE INPUT tables", ""),
+        ("DESCRIBE INPUT page", r#"[0,"bigint"],[1,"bigint"]"#),
+        ("DESCRIBE OUTPUT page", r#"["n_name","tpch","tiny","nation","varchar",0,false]"#),
+        ("DESCRIBE OUTPUT (SELECT 1 AS a)", r#"["a","","","","integer",4,true]"#),
+        ("DESCRIBE OUTPUT begin", ""),
+        ("DESCRIBE OUTPUT empty", r#"["rows","","","","bigint",8,false]"#),
         (
             "DESCRIBE OUTPUT like",
             r#"["Name","tpch","tiny","nation","varchar",0,true],["n_nationkey","tpch","tiny","nation","bigint",8,false],["_col2","","","","bigint",8,false]"#,
