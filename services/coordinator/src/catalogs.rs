@@ -65,8 +65,9 @@ pub fn connector_failure(error: ConnectorError) -> Failure {
         }
         ConnectorError::Failed(failure) => failure,
         ConnectorError::Engine(error) => failure_of(&error),
+        // The same code as when a worker finds it.
         ConnectorError::Unreadable { .. } | ConnectorError::Malformed { .. } => {
-            Failure::new(ErrorCode::GENERIC_INTERNAL_ERROR, error.to_string())
+            Failure::new(ErrorCode::GENERIC_USER_ERROR, error.to_string())
         }
     }
 }

@@ -29,20 +29,27 @@ impl Reader<'_> {
         let origin = Origin::File(path.clone());
         let valid =
             |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
-        if name.is_empty() || !name.chars().all(valid) {
-            let text = "the catalog's name may have only a-z, 0-9, '_' and '-': give the file another name";
+        let refused = if name.is_empty() || !name.chars().all(valid) {
+            Some(
+                "the catalog's name may have only a-z, 0-9, '_' and '-': give the file another name",
+            )
+        } else if name == "system" {
+            Some("the catalog 'system' is always there: give the file another name")
+        } else {
+            None
+        };
+        if let Some(text) = refused {
             self.problems.push(Problem::of_file(origin, text));
-            return None;
-        }
-        if name == "system" {
-            let text = "the catalog 'system' is always there: give the file another name";
-            self.problems.push(Problem::of_file(origin, text));
-            return None;
         }
         let entries = self.file(&path)?;
         let connector = self.connector(&path, &entries)?;
         let properties = self.catalog_properties(&path, &entries, connector);
-        Some(Catalog { name, connector_name: connector.name.to_owned(), properties, file: path })
+        refused.is_none().then(|| Catalog {
+            name,
+            connector_name: connector.name.to_owned(),
+            properties,
+            file: path,
+        })
     }
 
     fn connector(&mut self, path: &Path, entries: &[Entry]) -> Option<&'static Connector> {

@@ -16,7 +16,7 @@ use crate::registry::{
 };
 use crate::settings::{Reader, Settings};
 use crate::units::parse_duration;
-use crate::{BaseDirectories, Config, DataSize, Problems, Process, Secret};
+use crate::{BaseDirectories, Config, DataSize, MemorySize, Problems, Process, Secret};
 
 /// What each role needs, and what to do.
 const REQUIRED: &[(&str, Roles, &str)] = &[
@@ -35,6 +35,8 @@ const SECRET: &str = "internal-communication.shared-secret";
 const HTTPS_REQUIRED: &str = "internal-communication.https.required";
 const HTTPS_PORT: &str = "http-server.https.port";
 const DISCOVERY_URI: &str = "discovery.uri";
+const POOL: &str = "memory.pool-size-per-node";
+const QUERY_MEMORY: &str = "query.max-memory-per-node";
 const BASE_DIRECTORIES: &str = "exchange.base-directories";
 
 /// Files of Trino's etc folder that are not read, and what to know about it.
@@ -67,8 +69,11 @@ impl Config {
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Problems> {
         let mut reader = Reader::new(process.into(), env);
-        if let Some(folder) = etc_dir {
-            reader.check_folder(folder);
+        if let Some(folder) = etc_dir
+            && !reader.check_folder(folder)
+        {
+            // Without its files, all that a node needs would seem to be missing.
+            return Err(Problems(reader.problems));
         }
         let settings = reader.settings(etc_dir, overrides);
         let mut load = Load { reader, settings, etc_dir };
@@ -81,10 +86,12 @@ impl Config {
 }
 
 impl Reader<'_> {
-    fn check_folder(&mut self, folder: &Path) {
+    /// Returns whether there is a folder to read.
+    fn check_folder(&mut self, folder: &Path) -> bool {
         if !folder.is_dir() {
             let text = "is not a folder: --etc-dir must name one";
             self.problems.push(Problem::of_file(Origin::File(folder.to_owned()), text));
+            return false;
         }
         for (name, text) in OTHER_FILES {
             if folder.join(name).exists() {
@@ -96,6 +103,7 @@ impl Reader<'_> {
             let text = "access control is not supported yet, and would not happen: remove the file, and let only trusted clients reach the coordinator";
             self.problems.push(Problem::of_file(Origin::File(access_control), text));
         }
+        true
     }
 }
 
@@ -123,6 +131,7 @@ impl Load<'_> {
             let text = "is false, but this process is a coordinator: set true, or remove it";
             self.contradiction("coordinator", text.to_owned());
         }
+        self.check_memory();
         let retry = self.retry();
         let exchange_manager = self.exchange_manager();
         let catalogs = match self.etc_dir {
@@ -152,13 +161,9 @@ impl Load<'_> {
                 max_memory: self
                     .size("query.max-memory")?
                     .min(self.size("query.max-total-memory")?),
-                max_memory_per_node: self
-                    .settings
-                    .get("query.max-memory-per-node", |text| text.parse().ok()),
+                max_memory_per_node: self.settings.get(QUERY_MEMORY, |text| text.parse().ok()),
             },
-            memory_pool_size: self
-                .settings
-                .get("memory.pool-size-per-node", |text| text.parse().ok()),
+            memory_pool_size: self.settings.get(POOL, |text| text.parse().ok()),
             task: Task {
                 max_worker_threads: self.settings.get("task.max-worker-threads", kind::threads),
                 concurrency: self.settings.get("task.concurrency", |text| text.parse().ok()),
@@ -172,6 +177,26 @@ impl Load<'_> {
             catalogs,
             warnings: self.reader.take_warnings(),
         })
+    }
+
+    fn check_memory(&mut self) {
+        let memory = |name| self.settings.get(name, |text| text.parse::<MemorySize>().ok());
+        let pool = memory(POOL);
+        let query = memory(QUERY_MEMORY);
+        for (name, size) in [(POOL, pool), (QUERY_MEMORY, query)] {
+            if size == Some(MemorySize::Bytes(DataSize::of_bytes(0))) {
+                self.contradiction(name, "is 0, and no query could run: give more".to_owned());
+            }
+        }
+        let beyond = match (query, pool) {
+            (Some(MemorySize::Bytes(query)), Some(MemorySize::Bytes(pool))) => query > pool,
+            (Some(MemorySize::Percent(query)), Some(MemorySize::Percent(pool))) => query > pool,
+            _ => false,
+        };
+        if beyond {
+            let text = format!("is more than {POOL}: no query can have more than the pool");
+            self.contradiction(QUERY_MEMORY, text);
+        }
     }
 
     fn require(&mut self, https_required: bool) {
@@ -194,6 +219,8 @@ impl Load<'_> {
         }
         let file = registry::find(name).map_or("config.properties", |(file, _)| file.name());
         let origin = match self.etc_dir {
+            // Nobody knows what an unreadable file sets.
+            Some(folder) if self.reader.unread.contains(&folder.join(file)) => return,
             Some(folder) => Origin::File(folder.join(file)),
             None => Origin::Absent("-D".to_owned()),
         };

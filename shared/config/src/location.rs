@@ -58,8 +58,11 @@ pub(crate) fn parse_port(text: &str) -> Option<u16> {
 
 /// Whether a text is a host name or an IP address, without port or brackets.
 pub(crate) fn is_host(text: &str) -> bool {
-    let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    let is_name = !text.is_empty() && text.len() <= 253 && text.chars().all(name);
+    let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let label = |part: &str| !part.is_empty() && part.chars().all(name);
+    // The root's dot may end a name.
+    let parts = text.strip_suffix('.').unwrap_or(text);
+    let is_name = text.len() <= 253 && parts.split('.').all(label);
     is_name || text.parse::<Ipv6Addr>().is_ok()
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) process: Process,
     pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
     pub(crate) problems: Vec<Problem>,
+    /// Files that are there and cannot be read, which is a problem already.
+    pub(crate) unread: Vec<PathBuf>,
     warnings: Vec<(String, Vec<String>)>,
 }
 
@@ -33,7 +35,7 @@ pub(crate) struct Entry {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(process: Process, env: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { process, env, problems: Vec::new(), warnings: Vec::new() }
+        Self { process, env, problems: Vec::new(), unread: Vec::new(), warnings: Vec::new() }
     }
 
     /// Adds a warning; properties with the same text share a line.
@@ -49,7 +51,7 @@ impl<'a> Reader<'a> {
         warnings.into_iter().map(|(text, names)| format!("{}: {text}", names.join(", "))).collect()
     }
 
-    /// The properties of a file; none where it does not exist.
+    /// The properties of a file; none where it does not exist or cannot be read.
     pub(crate) fn file(&mut self, path: &Path) -> Option<Vec<Entry>> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => Zeroizing::new(text),
@@ -57,7 +59,8 @@ impl<'a> Reader<'a> {
             Err(error) => {
                 let origin = Origin::File(path.to_owned());
                 self.problems.push(Problem::of_file(origin, format!("cannot be read: {error}")));
-                return Some(Vec::new());
+                self.unread.push(path.to_owned());
+                return None;
             }
         };
         let (lines, errors) = properties::parse(&text);

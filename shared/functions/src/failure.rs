@@ -27,7 +27,7 @@ pub fn failure_of(error: &DataFusionError) -> Failure {
         DataFusionError::NotImplemented(text) => Failure::new(ErrorCode::NOT_SUPPORTED, text),
         DataFusionError::Execution(text) => failure_of_execution(text),
         DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) => {
-            Failure::new(ErrorCode::GENERIC_INTERNAL_ERROR, error.strip_backtrace())
+            failure_inside(error).unwrap_or_else(|| internal(error))
         }
         DataFusionError::Plan(text) if text.starts_with("Invalid window frame") => {
             Failure::new(ErrorCode::INVALID_WINDOW_FRAME, text)
@@ -35,6 +35,12 @@ pub fn failure_of(error: &DataFusionError) -> Failure {
         DataFusionError::Plan(text) => Failure::new(ErrorCode::GENERIC_USER_ERROR, text),
         _ => internal(error),
     }
+}
+
+/// One of ours that a reader of files has wrapped.
+fn failure_inside(error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
+    let inner = error.source()?;
+    inner.downcast_ref::<Failure>().cloned().or_else(|| failure_inside(inner))
 }
 
 fn failure_of_source(
@@ -113,6 +119,15 @@ mod tests {
         let arrow = ArrowError::ExternalError(Box::new(external));
         let wrapped = DataFusionError::ArrowError(Box::new(arrow), None).context("while joining");
         assert_eq!(failure_of(&wrapped), ours);
+    }
+
+    #[test]
+    fn our_own_failure_is_found_inside_of_a_readers_error() {
+        let ours = Failure::new(ErrorCode::GENERIC_USER_ERROR, "The file /x changed");
+        let source = Box::new(ours.clone());
+        let store = datafusion::object_store::Error::Generic { store: "files", source };
+        let parquet = datafusion::parquet::errors::ParquetError::External(Box::new(store));
+        assert_eq!(failure_of(&DataFusionError::ParquetError(Box::new(parquet))), ours);
     }
 
     #[test]

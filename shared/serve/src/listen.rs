@@ -25,14 +25,14 @@ pub enum BindError {
         property: String,
     },
     /// The address is not one of this machine, or the system refuses otherwise.
-    #[error("cannot listen on {address} (chosen by {property}): {source}")]
+    #[error("cannot listen on {address} (chosen by {property}): {reason}")]
     Other {
         /// The address.
         address: SocketAddr,
         /// The property that chooses it.
         property: String,
-        /// What the system says.
-        source: io::Error,
+        /// What the system says; a part of the text, and so no source.
+        reason: io::Error,
     },
 }
 
@@ -43,7 +43,7 @@ pub async fn bind(address: SocketAddr, property: &str) -> Result<TcpListener, Bi
         match source.kind() {
             io::ErrorKind::AddrInUse => BindError::InUse { port, property },
             io::ErrorKind::PermissionDenied => BindError::NotPermitted { port, property },
-            _ => BindError::Other { address, property, source },
+            _ => BindError::Other { address, property, reason: source },
         }
     })
 }

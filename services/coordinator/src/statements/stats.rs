@@ -32,7 +32,8 @@ pub fn statistics(names: &[String], plan: &Arc<dyn ExecutionPlan>) -> Result<Out
         values.push(None);
         Arc::new(StringArray::from(values)) as ArrayRef
     };
-    let fraction = |nulls: Option<f64>| match (nulls, rows) {
+    let counted = counted_rows(plan, rows);
+    let fraction = |nulls: Option<f64>| match (nulls, counted) {
         (Some(nulls), Some(rows)) if rows > 0.0 => Some((nulls / rows).min(1.0)),
         (Some(_), Some(_)) => Some(0.0),
         _ => None,
@@ -67,6 +68,20 @@ pub fn statistics(names: &[String], plan: &Arc<dyn ExecutionPlan>) -> Result<Out
     )
 }
 
+/// The number of rows that NULLs were counted in: filters keep the count of what they read.
+fn counted_rows(plan: &Arc<dyn ExecutionPlan>, rows: Option<f64>) -> Option<f64> {
+    let mut leaf = plan;
+    loop {
+        match leaf.children().as_slice() {
+            [] => break,
+            [only] => leaf = *only,
+            _ => return rows,
+        }
+    }
+    let known = StatisticsContext::new().compute(leaf.as_ref(), &StatisticsArgs::new()).ok()?;
+    number(&known.num_rows)
+}
+
 fn number(value: &Precision<usize>) -> Option<f64> {
     value.get_value().map(|value| *value as f64)
 }
@@ -76,5 +91,9 @@ fn bound(value: &Precision<ScalarValue>) -> Option<String> {
     let value = value.get_value()?;
     let data_type = value.data_type();
     let shown = data_type.is_numeric() || matches!(data_type, arrow::datatypes::DataType::Date32);
-    (shown && !value.is_null()).then(|| value.to_string())
+    (shown && !value.is_null()).then(|| match value.to_string().as_str() {
+        "inf" => "Infinity".to_owned(),
+        "-inf" => "-Infinity".to_owned(),
+        text => text.to_owned(),
+    })
 }

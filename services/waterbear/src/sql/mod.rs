@@ -27,7 +27,7 @@ use self::progress::Progress;
 use self::prompt::{Names, Prompt, Typed};
 use self::protocol::{Client, Failed, Page};
 use self::session::Session;
-use self::statements::Splitter;
+use self::statements::{Splitter, Statement};
 
 /// The exit code of a process that was ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -43,7 +43,7 @@ pub async fn run(args: SqlArgs) -> ExitCode {
         }
         Err(Stop::Interrupted) => ExitCode::from(INTERRUPTED),
         // Whoever reads our output has enough.
-        Err(Stop::OutputClosed) => ExitCode::FAILURE,
+        Err(Stop::OutputClosed | Stop::PassedOver) => ExitCode::FAILURE,
     }
 }
 
@@ -52,6 +52,8 @@ enum Stop {
     Failed(String),
     Interrupted,
     OutputClosed,
+    /// Nothing is left to run, but something failed and has been told.
+    PassedOver,
 }
 
 async fn run_all(args: SqlArgs) -> Result<(), Stop> {
@@ -65,17 +67,21 @@ async fn run_all(args: SqlArgs) -> Result<(), Stop> {
         out: io::stdout(),
         shows: Shows { progress: args.progress, summary: false, causes: args.debug },
         ignore_errors: args.ignore_errors,
+        passed_over: false,
     };
     if let Some(text) = &args.execute {
-        return runner.run_text(text).await;
+        runner.run_text(text).await?;
+        return runner.end();
     }
     if let Some(path) = &args.file {
         let text = std::fs::read_to_string(path);
         let text = text.map_err(|e| failed(format!("cannot read {}: {e}", path.display())))?;
-        return runner.run_text(&text).await;
+        runner.run_text(text.strip_prefix('\u{feff}').unwrap_or(&text)).await?;
+        return runner.end();
     }
     if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
-        return runner.run_stdin().await;
+        runner.run_stdin().await?;
+        return runner.end();
     }
     let Runner { client, session, .. } = runner;
     let mut runner = Runner {
@@ -85,6 +91,7 @@ async fn run_all(args: SqlArgs) -> Result<(), Stop> {
         out: Pager::new(args.pager.clone()),
         shows: Shows { progress: !args.no_progress, summary: true, causes: args.debug },
         ignore_errors: true,
+        passed_over: false,
     };
     runner.run_prompt(&args).await
 }
@@ -104,9 +111,16 @@ struct Runner<W> {
     out: W,
     shows: Shows,
     ignore_errors: bool,
+    /// Whether a statement failed and the next was run all the same.
+    passed_over: bool,
 }
 
 impl<W: Write> Runner<W> {
+    /// All statements were run: a failure that was passed over still shows in the exit code.
+    fn end(self) -> Result<(), Stop> {
+        if self.passed_over { Err(Stop::PassedOver) } else { Ok(()) }
+    }
+
     async fn run_text(&mut self, text: &str) -> Result<(), Stop> {
         let mut splitter = Splitter::default();
         let mut statements = splitter.push(text);
@@ -139,17 +153,20 @@ impl<W: Write> Runner<W> {
         }
     }
 
-    async fn run_statements(&mut self, statements: &[String]) -> Result<(), Stop> {
+    async fn run_statements(&mut self, statements: &[Statement]) -> Result<(), Stop> {
         for statement in statements {
             match self.run_statement(statement).await {
-                Err(Stop::Failed(text)) if self.ignore_errors => eprintln!("{text}"),
+                Err(Stop::Failed(text)) if self.ignore_errors => {
+                    eprintln!("{text}");
+                    self.passed_over = true;
+                }
                 other => other?,
             }
         }
         Ok(())
     }
 
-    async fn run_statement(&mut self, statement: &str) -> Result<(), Stop> {
+    async fn run_statement(&mut self, statement: &Statement) -> Result<(), Stop> {
         let mut next_uri = None;
         let mut progress = Progress::new(self.shows.progress);
         let answered = self.follow(statement, &mut next_uri, &mut progress);
@@ -171,11 +188,13 @@ impl<W: Write> Runner<W> {
     /// Follows a statement to its end; `next_uri` is always where it could be cancelled.
     async fn follow(
         &mut self,
-        statement: &str,
+        statement: &Statement,
         next_uri: &mut Option<String>,
         progress: &mut Progress,
     ) -> Result<(), Stop> {
-        let mut printer = Printer::new(self.format, &mut self.out);
+        let format = if statement.vertical { OutputFormat::Vertical } else { self.format };
+        let statement = statement.text.as_str();
+        let mut printer = Printer::new(format, &mut self.out);
         let mut page = self.client.post(statement, &self.session).await.map_err(not_answered)?;
         let mut silent = true;
         loop {

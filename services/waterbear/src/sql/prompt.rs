@@ -13,7 +13,7 @@ use rustyline::validate::Validator;
 use rustyline::{CompletionType, Config, Context, EditMode, Editor, Helper};
 
 use super::args::{EditingMode, SqlArgs};
-use super::statements::Splitter;
+use super::statements::{Splitter, Statement};
 
 /// Words that statements are made of.
 #[rustfmt::skip]
@@ -31,7 +31,8 @@ const KEYWORDS: &[&str] = &[
 
 /// What a line at the prompt says besides SQL.
 const HELP: &str = "\
-Statements end with ; and may have several lines. Besides them:
+Statements end with ; (or with \\G, which shows each value on a line of its own) and may have
+several lines. Besides them:
   help            this text
   history         the statements typed so far
   clear           clear the screen
@@ -44,7 +45,7 @@ pub type Names = Arc<Mutex<Vec<String>>>;
 /// What was typed.
 pub enum Typed {
     /// Whole statements, in order.
-    Statements(Vec<String>),
+    Statements(Vec<Statement>),
     /// The end.
     Quit,
 }
@@ -90,7 +91,7 @@ impl Prompt {
     /// # Errors
     /// When the terminal cannot be read.
     pub fn read(&mut self, name: &str) -> Result<Typed, String> {
-        let mut splitter = Splitter::default();
+        let mut splitter = Splitter::at_prompt();
         let continued =
             format!("{:>width$}-> ", "", width = name.chars().count().saturating_sub(3));
         let mut typed = String::new();
@@ -100,7 +101,7 @@ impl Prompt {
                 Ok(line) => line,
                 // Ctrl-C forgets what was typed.
                 Err(ReadlineError::Interrupted) => {
-                    (splitter, typed) = (Splitter::default(), String::new());
+                    (splitter, typed) = (Splitter::at_prompt(), String::new());
                     continue;
                 }
                 Err(ReadlineError::Eof) => return Ok(Typed::Quit),

@@ -43,6 +43,7 @@ impl Server {
             out: Vec::new(),
             shows: Shows::default(),
             ignore_errors: false,
+            passed_over: false,
         }
     }
 
@@ -151,7 +152,8 @@ async fn errors_can_be_passed_over() {
     let mut runner = server.runner();
     runner.ignore_errors = true;
     assert!(runner.run_text("x; select 1").await.is_ok());
-    assert_eq!(String::from_utf8(runner.out).unwrap(), "\"1\"\n");
+    assert_eq!(String::from_utf8(runner.out.clone()).unwrap(), "\"1\"\n");
+    assert!(matches!(runner.end(), Err(Stop::PassedOver)));
 }
 
 #[tokio::test]
@@ -190,8 +192,9 @@ async fn query_is_cancelled_when_its_output_is_closed() {
         vec![page(json!({"nextUri": next, "columns": columns(), "data": [[1]]}))]
     })
     .await;
-    let Runner { client, session, format, shows, ignore_errors, .. } = server.runner();
-    let mut runner = Runner { client, session, format, out: Closed, shows, ignore_errors };
+    let Runner { client, session, format, shows, ignore_errors, passed_over, .. } = server.runner();
+    let mut runner =
+        Runner { client, session, format, out: Closed, shows, ignore_errors, passed_over };
     assert!(matches!(runner.run_text("select 1").await, Err(Stop::OutputClosed)));
     assert_eq!(server.asked()[1], "DELETE /v1/statement/executing/q/slug/1 -.- ");
 }

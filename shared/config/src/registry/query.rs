@@ -23,6 +23,9 @@ const HISTORY: &str = "the last 100 finished queries are remembered, for 15m";
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// A limit of no time at all would fail every query.
+const MOMENT: Duration = Duration::from_millis(1);
+
 #[rustfmt::skip]
 pub(crate) const PROPERTIES: &[Property] = &[
     honoured("memory.pool-size-per-node", Kind::Memory, "(60% of the machine's memory)", QUERYING,
@@ -61,18 +64,18 @@ pub(crate) const PROPERTIES: &[Property] = &[
     refused("spill-encryption-enabled", QUERYING, "Trino: encryption of the spill",
         "what operators spill is not encrypted: remove the property, and put node.data-dir on an encrypted disk").unless("false"),
 
-    honoured("query.max-run-time", TIME, "100d", COORDINATOR,
+    honoured("query.max-run-time", Kind::Time(MOMENT), "100d", COORDINATOR,
         "The longest life of a query, its time in the queue included; sessions may set another (`query_max_run_time`)"),
-    honoured("query.max-execution-time", TIME, "100d", COORDINATOR,
+    honoured("query.max-execution-time", Kind::Time(MOMENT), "100d", COORDINATOR,
         "The longest execution of a query; sessions may set another"),
-    honoured("query.max-planning-time", TIME, "10m", COORDINATOR,
+    honoured("query.max-planning-time", Kind::Time(MOMENT), "10m", COORDINATOR,
         "The longest planning of a query; sessions may set another"),
     ignored("query.max-queued-time", TIME, "", COORDINATOR, "Trino: the longest wait in a queue", "only query.max-run-time limits how long a query waits"),
     honoured("query.max-concurrent-queries", Kind::Int(1), "1000", COORDINATOR,
         "Queries that run at once; more wait in the order in which they come"),
     honoured("query.max-queued-queries", COUNT, "5000", COORDINATOR,
         "Queries that wait; more fail with QUERY_QUEUE_FULL"),
-    honoured("query.max-cpu-time", TIME, "1000000000d", COORDINATOR,
+    honoured("query.max-cpu-time", Kind::Time(MOMENT), "1000000000d", COORDINATOR,
         "CPU time of a query; sessions may set another"),
     ignored("query.max-scan-physical-bytes", Kind::Size, "", COORDINATOR, "Trino: bytes that a query reads", NO_LIMIT),
     ignored("query.max-write-physical-size", Kind::Size, "", COORDINATOR, "Trino: bytes that a query writes", WRITES),

@@ -34,11 +34,12 @@ fn typing_errors_in_catalogs_give_the_nearest_name() {
         .and("catalog/d.properties", "connector.name=files\nfile.location=/x\n")
         .and("catalog/e.properties", "connector.name=tpch\ntpch.column-naming=STANDART\n")
         .and("catalog/f.properties", "connector.name=tpch\nfiles.location=/x\nnode.id=x\n")
-        .and("catalog/G.properties", "connector.name=tpch\n")
+        .and("catalog/G.properties", "connector.name=tpch\ntpch.x=1\n")
         .and("catalog/system.properties", "connector.name=tpch\n");
     let problems = etc.problems(Role::Worker);
     for (problem, (file, text)) in problems.iter().zip([
         ("G.properties", "give the file another name"),
+        ("G.properties:2", "tpch.x: is not a known property"),
         ("a.properties:1", "there is no connector 'tcph': did you mean 'tpch'?"),
         ("b.properties", "connector.name: is missing: 'conector.name' is not it"),
         ("c.properties:1", "connector 'hive' is not supported yet"),
@@ -55,7 +56,7 @@ fn typing_errors_in_catalogs_give_the_nearest_name() {
         assert!(problem.starts_with(&format!("catalog/{file}: ")), "{problem}");
         assert!(problem.contains(text), "{problem}");
     }
-    assert_eq!(problems.len(), 10, "{problems:?}");
+    assert_eq!(problems.len(), 11, "{problems:?}");
 }
 
 #[test]

@@ -344,5 +344,37 @@ fn files_of_trino_that_are_not_read_are_named() {
 #[test]
 fn an_etc_folder_that_is_not_there_is_named() {
     let problems = lines(Path::new("/x"), load(Role::Worker, Some(Path::new("/x/etc")), &[]));
-    assert_eq!(problems[0], "/x/etc: is not a folder: --etc-dir must name one".replace("/x/", ""));
+    assert_eq!(problems, ["etc: is not a folder: --etc-dir must name one"]);
+}
+
+#[test]
+fn an_unreadable_file_is_the_only_problem_of_its_properties() {
+    let etc = Etc::with("").and("catalog/c.properties", "");
+    for name in ["config.properties", "catalog/c.properties"] {
+        std::fs::write(etc.0.path().join(name), b"a.b=\xff\n").unwrap();
+    }
+    let problems = etc.problems(Role::Coordinator);
+    let text = "cannot be read: stream did not contain valid UTF-8";
+    assert_eq!(
+        problems,
+        [format!("config.properties: {text}"), format!("catalog/c.properties: {text}")]
+    );
+}
+
+#[test]
+fn limits_that_leave_nothing_are_refused() {
+    for (line, expected) in [
+        ("memory.pool-size-per-node=0B", "is 0, and no query could run: give more"),
+        ("query.max-memory-per-node=0GB", "is 0, and no query could run: give more"),
+        ("query.max-run-time=0s", "is less than 1ms"),
+        ("node.internal-address=bad..host", "is not a host name or IP address"),
+        (
+            "memory.pool-size-per-node=1GB\nquery.max-memory-per-node=2GB",
+            "is more than memory.pool-size-per-node: no query can have more than the pool",
+        ),
+    ] {
+        let problems = Etc::with(&format!("{line}\n")).problems(Role::Coordinator);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].contains(expected), "{problems:?}");
+    }
 }

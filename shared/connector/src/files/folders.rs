@@ -38,11 +38,17 @@ pub(super) fn data_files(folder: &Path) -> Result<Vec<PathBuf>, ConnectorError> 
         for entry in fs::read_dir(&folder).map_err(unreadable(&folder))? {
             let entry = entry.map_err(unreadable(&folder))?;
             let path = entry.path();
-            let Some(name) = visible_name(&path) else { continue };
+            let Some(name) = path.file_name().map(|name| name.to_string_lossy().into_owned())
+            else {
+                continue;
+            };
+            if is_hidden(&name) {
+                continue;
+            }
             let kind = entry.file_type().map_err(unreadable(&path))?;
             if kind.is_dir() {
                 waiting.push(path);
-            } else if Kind::of(Path::new(name)).is_some() && path.is_file() {
+            } else if Kind::of(Path::new(&name)).is_some() && holds_rows(&path)? {
                 files.push(path);
             }
         }
@@ -51,8 +57,29 @@ pub(super) fn data_files(folder: &Path) -> Result<Vec<PathBuf>, ConnectorError> 
     Ok(files)
 }
 
+/// Whether what has a data file's name is one, and no link to a folder. Nothing is left out that
+/// may have rows.
+fn holds_rows(path: &Path) -> Result<bool, ConnectorError> {
+    let malformed = |reason: &str| {
+        let reason = reason.to_owned();
+        ConnectorError::Malformed { path: path.to_owned(), reason }
+    };
+    // A link that leads nowhere fails here.
+    let found = fs::metadata(path).map_err(unreadable(path))?;
+    match (found.is_dir(), found.is_file(), path.to_str()) {
+        (true, ..) => Ok(false),
+        (_, true, Some(_)) => Ok(true),
+        (_, true, None) => Err(malformed("its name is not UTF-8; rename it")),
+        _ => Err(malformed("it is no regular file")),
+    }
+}
+
 fn visible_name(path: &Path) -> Option<&str> {
-    path.file_name()?.to_str().filter(|name| !name.starts_with(['.', '_']))
+    path.file_name()?.to_str().filter(|name| !is_hidden(name))
+}
+
+fn is_hidden(name: &str) -> bool {
+    name.starts_with(['.', '_'])
 }
 
 /// Lists a folder's folders by their names in SQL.

@@ -1,20 +1,15 @@
 //! What kind of files a table is made of, and what columns they have.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::csv::reader::Format;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::error::ArrowError;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 
-/// Rows of each file that are looked at to find the types of its columns.
-const SAMPLE_ROWS: usize = 1000;
+use super::{sample, stored};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -53,29 +48,34 @@ impl Kind {
             Form::Parquet => Arc::new(ParquetFormat::default()),
             // A line break inside of quotes belongs to its value: a file that may have some can
             // only be read from its start.
-            Form::Csv => Arc::new(
-                CsvFormat::default()
-                    .with_has_header(true)
-                    .with_newlines_in_values(true)
-                    .with_schema_infer_max_rec(SAMPLE_ROWS),
-            ),
-            Form::Json => Arc::new(JsonFormat::default().with_schema_infer_max_rec(SAMPLE_ROWS)),
+            Form::Csv => {
+                Arc::new(CsvFormat::default().with_has_header(true).with_newlines_in_values(true))
+            }
+            Form::Json => Arc::new(JsonFormat::default()),
         }
     }
 
-    /// Reads the columns of a CSV file off its header and first rows; `None` for other files, whose
-    /// format does it. DataFusion's own way stumbles over line breaks inside of quotes.
+    /// Reads the columns of a file off its first rows; `None` for files whose footer has them.
     ///
     /// # Errors
-    /// If the file cannot be read, or is no CSV.
-    pub(super) fn sample(self, file: &Path) -> Option<Result<SchemaRef, ArrowError>> {
-        let sample = || -> Result<SchemaRef, ArrowError> {
-            let file = File::open(file)?;
-            let format = Format::default().with_header(true);
-            let (schema, _) = format.infer_schema(BufReader::new(file), Some(SAMPLE_ROWS))?;
-            Ok(Arc::new(schema))
-        };
-        (self.form == Form::Csv).then(sample)
+    /// If the file cannot be read, or is of another kind.
+    pub(super) fn sample(self, file: &Path) -> Option<Result<SchemaRef, String>> {
+        match self.form {
+            Form::Parquet => None,
+            Form::Csv => Some(sample::csv(file)),
+            Form::Json => Some(sample::json(file)),
+        }
+    }
+
+    /// Returns the columns of a file as they are read, given those that it has.
+    ///
+    /// # Errors
+    /// The name of a column whose type SQL lacks.
+    pub(super) fn read_as(self, schema: SchemaRef) -> Result<SchemaRef, String> {
+        match self.form {
+            Form::Parquet => stored::read_as(&schema),
+            Form::Csv | Form::Json => Ok(schema),
+        }
     }
 
     /// Whether such files are compressed as a whole, which cannot be read yet.
@@ -86,7 +86,7 @@ impl Kind {
     /// Returns the columns of all files together, given those of each.
     ///
     /// # Errors
-    /// The index of the first file that does not fit, and why not.
+    /// The index of the first file that does not fit, and how it differs.
     pub(super) fn merge(self, schemas: &[SchemaRef]) -> Result<SchemaRef, (usize, String)> {
         let Some(first) = schemas.first() else {
             return Ok(Arc::new(Schema::empty()));
@@ -103,11 +103,11 @@ impl Kind {
                 return Err((index, difference));
             }
             if self.form != Form::Parquet {
-                add_sampled(&mut fields, schema);
+                add_sampled(&mut fields, schema).map_err(|reason| (index, reason))?;
             }
         }
         if self.form != Form::Parquet {
-            fields = fields.into_iter().map(settle).collect();
+            fields = fields.iter().map(settle).collect::<Result<_, _>>().map_err(|e| (0, e))?;
         }
         Ok(Arc::new(Schema::new(fields)))
     }
@@ -146,39 +146,38 @@ fn order_difference(first: &Schema, other: &Schema) -> Option<String> {
 }
 
 /// Widens columns to what another file's sample shows, and adds those that are new.
-fn add_sampled(fields: &mut Vec<Field>, other: &Schema) {
+fn add_sampled(fields: &mut Vec<Field>, other: &Schema) -> Result<(), String> {
     for sampled in other.fields() {
         match fields.iter_mut().find(|field| field.name() == sampled.name()) {
             Some(field) => {
-                let data_type = wider(field.data_type(), sampled.data_type());
+                let data_type = sample::wider(field.data_type(), sampled.data_type())
+                    .map_err(|reason| format!("column {} has {reason}", field.name()))?;
                 *field = Field::new(field.name(), data_type, true);
             }
             None => fields.push(sampled.as_ref().clone()),
         }
     }
-}
-
-fn wider(one: &DataType, other: &DataType) -> DataType {
-    match (one, other) {
-        _ if one == other => one.clone(),
-        (DataType::Null, known) | (known, DataType::Null) => known.clone(),
-        (DataType::Int64, DataType::Float64) | (DataType::Float64, DataType::Int64) => {
-            DataType::Float64
-        }
-        _ => DataType::Utf8,
-    }
+    Ok(())
 }
 
 /// Texts stay texts where their meaning is not certain: what looks like a timestamp may name a
 /// time zone, which the type that was guessed would drop.
-fn settle(field: Field) -> Field {
+fn settle(field: &Field) -> Result<Field, String> {
+    let inner = |field: &FieldRef| settle(field).map(Arc::new);
     let data_type = match field.data_type() {
         DataType::Null | DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_) => {
             DataType::Utf8
         }
+        DataType::List(item) => DataType::List(inner(item)?),
+        DataType::Struct(fields) if fields.is_empty() => {
+            return Err(format!("{} has only objects without keys", field.name()));
+        }
+        DataType::Struct(fields) => {
+            DataType::Struct(fields.iter().map(inner).collect::<Result<_, _>>()?)
+        }
         other => other.clone(),
     };
-    Field::new(field.name(), data_type, true)
+    Ok(Field::new(field.name(), data_type, true))
 }
 
 #[cfg(test)]

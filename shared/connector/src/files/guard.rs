@@ -1,8 +1,8 @@
 //! Reads files only as they were when their query was planned.
 //!
 //! Each file of a scan travels with its size and its time of change. A worker wraps the source of
-//! every scan that it is given, so that each read asks the file system again, and errors name
-//! their file: answers from two states of a file are never mixed.
+//! every scan that it is given, so that each read asks the file system again, before it and after
+//! each piece, and errors name their file: answers from two states of a file are never mixed.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,7 +14,8 @@ use datafusion::config::ConfigOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::DefaultParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{
-    FileOpenFuture, FileOpener, FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource,
+    FileOpenFuture, FileOpener, FileScanConfig, FileScanConfigBuilder, FileSource, JsonSource,
+    ParquetSource,
 };
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -22,8 +23,8 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::object_store::path::Path;
 use datafusion::object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
+    CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
 };
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_plan::filter_pushdown::FilterPushdownPropagation;
@@ -32,6 +33,8 @@ use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, PhysicalExpr};
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use waterbear_protocol::{ErrorCode, Failure};
+
+use super::{pieces, quotes};
 
 /// Makes every scan of files in a plan that has just been read from its bytes ask for their
 /// versions.
@@ -53,7 +56,9 @@ pub fn guarded(
                 let reader = DefaultParquetFileReaderFactory::new(guard(store, config));
                 Arc::new(parquet.clone().with_parquet_file_reader_factory(Arc::new(reader)))
             }
-            None => Arc::new(GuardedSource(Arc::clone(&config.file_source))),
+            None => {
+                Arc::new(GuardedSource { inner: Arc::clone(&config.file_source), batch: BATCH })
+            }
         };
         let config = FileScanConfigBuilder::from(config.clone()).with_source(source).build();
         Ok(Transformed::yes(DataSourceExec::from_data_source(config) as _))
@@ -66,11 +71,18 @@ fn guard(store: Arc<dyn ObjectStore>, config: &FileScanConfig) -> Arc<dyn Object
     let files = config.file_groups.iter().flat_map(|group| group.iter());
     let version =
         |file: &PartitionedFile| (file.object_meta.location.clone(), file.object_meta.clone());
-    Arc::new(GuardedStore { inner: store, versions: files.map(version).collect() })
+    let versions = files.map(version).collect();
+    Arc::new(GuardedStore { inner: store, versions, csv: config.file_source.file_type() == "csv" })
 }
 
+/// The rows of a batch, unless a scan asks for another number.
+const BATCH: usize = 8192;
+
 /// A source of files that reads them through a [`GuardedStore`].
-struct GuardedSource(Arc<dyn FileSource>);
+struct GuardedSource {
+    inner: Arc<dyn FileSource>,
+    batch: usize,
+}
 
 impl FileSource for GuardedSource {
     fn create_file_opener(
@@ -80,40 +92,43 @@ impl FileSource for GuardedSource {
         partition: usize,
     ) -> Result<Arc<dyn FileOpener>> {
         let store = guard(object_store, base_config);
-        let opener = self.0.create_file_opener(store, base_config, partition)?;
+        let opener = match self.inner.downcast_ref::<JsonSource>() {
+            Some(json) => super::json::opener(json, store, self.batch)?,
+            None => self.inner.create_file_opener(store, base_config, partition)?,
+        };
         Ok(Arc::new(NamingOpener(opener)))
     }
 
     fn table_schema(&self) -> &TableSchema {
-        self.0.table_schema()
+        self.inner.table_schema()
     }
 
     fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
-        Arc::new(Self(self.0.with_batch_size(batch_size)))
+        Arc::new(Self { inner: self.inner.with_batch_size(batch_size), batch: batch_size })
     }
 
     fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
-        self.0.filter()
+        self.inner.filter()
     }
 
     fn projection(&self) -> Option<&ProjectionExprs> {
-        self.0.projection()
+        self.inner.projection()
     }
 
     fn metrics(&self) -> &ExecutionPlanMetricsSet {
-        self.0.metrics()
+        self.inner.metrics()
     }
 
     fn file_type(&self) -> &str {
-        self.0.file_type()
+        self.inner.file_type()
     }
 
     fn fmt_extra(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt_extra(t, f)
+        self.inner.fmt_extra(t, f)
     }
 
     fn supports_repartitioning(&self) -> bool {
-        self.0.supports_repartitioning()
+        self.inner.supports_repartitioning()
     }
 
     fn try_pushdown_filters(
@@ -121,21 +136,21 @@ impl FileSource for GuardedSource {
         filters: Vec<Arc<dyn PhysicalExpr>>,
         config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
-        let mut pushed = self.0.try_pushdown_filters(filters, config)?;
-        pushed.updated_node =
-            pushed.updated_node.map(|source| Arc::new(Self(source)) as Arc<dyn FileSource>);
+        let mut pushed = self.inner.try_pushdown_filters(filters, config)?;
+        let guard = |inner| Arc::new(Self { inner, batch: self.batch }) as Arc<dyn FileSource>;
+        pushed.updated_node = pushed.updated_node.map(guard);
         Ok(pushed)
     }
 
     fn reorder_files(&self, files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
-        self.0.reorder_files(files)
+        self.inner.reorder_files(files)
     }
 
     fn apply_expressions(
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        self.0.apply_expressions(f)
+        self.inner.apply_expressions(f)
     }
 }
 
@@ -169,6 +184,8 @@ fn named(path: &Path, error: DataFusionError) -> DataFusionError {
 struct GuardedStore {
     inner: Arc<dyn ObjectStore>,
     versions: HashMap<Path, ObjectMeta>,
+    /// Whether the files are read from their start to their end as CSV.
+    csv: bool,
 }
 
 impl fmt::Display for GuardedStore {
@@ -177,8 +194,12 @@ impl fmt::Display for GuardedStore {
     }
 }
 
-fn changed(location: &Path, what: &str) -> datafusion::object_store::Error {
-    let message = format!("The file /{location} {what} while a query read it; run the query again");
+/// The failure of a query whose file is no longer what it was.
+pub(super) fn changed(location: &Path, what: &str) -> datafusion::object_store::Error {
+    failed(format!("The file /{location} {what} while a query read it; run the query again"))
+}
+
+fn failed(message: String) -> datafusion::object_store::Error {
     let failure = Failure::new(ErrorCode::GENERIC_USER_ERROR, message);
     datafusion::object_store::Error::Generic { store: "files", source: Box::new(failure) }
 }
@@ -194,15 +215,25 @@ impl ObjectStore for GuardedStore {
             Error::Generic { .. } if known.is_some() => changed(location, "changed"),
             other => other,
         })?;
-        match known {
-            Some(version)
-                if version.size != found.meta.size
-                    || version.last_modified != found.meta.last_modified =>
-            {
-                Err(changed(location, "changed"))
-            }
-            _ => Ok(found),
+        let Some(version) = known else { return Ok(found) };
+        if version.size != found.meta.size || version.last_modified != found.meta.last_modified {
+            return Err(changed(location, "changed"));
         }
+        let payload = match found.payload {
+            GetResultPayload::File(file, path) => {
+                let range = found.range.clone();
+                let pieces = pieces::of(file, path, version.clone(), range);
+                GetResultPayload::Stream(match self.csv {
+                    true => {
+                        let text = format!("/{location}: a quote is opened and never closed");
+                        quotes::closed(pieces, failed(text))
+                    }
+                    false => pieces,
+                })
+            }
+            stream => stream,
+        };
+        Ok(GetResult { payload, ..found })
     }
 
     async fn put_opts(

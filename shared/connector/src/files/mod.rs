@@ -6,8 +6,13 @@
 mod folders;
 mod format;
 mod guard;
+mod json;
 mod location;
+mod pieces;
 mod provider;
+mod quotes;
+mod sample;
+mod stored;
 mod table;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Statistics;
+use datafusion::common::stats::Precision;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
@@ -14,21 +15,12 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableType};
-use datafusion::physical_expr::expressions::{CastExpr, Column as PhysicalColumn};
+use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 
 use super::table::hidden_fields;
 use crate::connector::Column;
-
-/// How a column is made of the files' one.
-#[derive(Clone, Debug)]
-pub(super) struct Made {
-    /// Its name, if it is another one.
-    pub renamed: Option<String>,
-    /// Its type, if it is another one.
-    pub cast: Option<DataType>,
-}
 
 /// A table over files, as they were when it was made.
 pub(super) struct FilesProvider {
@@ -37,7 +29,6 @@ pub(super) struct FilesProvider {
     files: Vec<PartitionedFile>,
     /// The files' own columns, then the hidden ones.
     read: TableSchema,
-    made: Vec<Made>,
     schema: SchemaRef,
 }
 
@@ -53,19 +44,16 @@ impl FilesProvider {
         format: Arc<dyn FileFormat>,
         file_schema: SchemaRef,
         files: Vec<PartitionedFile>,
-        made: Vec<Made>,
         columns: &[Column],
     ) -> Self {
         let hidden: Vec<FieldRef> = hidden_fields().into_iter().map(Arc::new).collect();
         let read = TableSchema::builder(file_schema).with_table_partition_cols(hidden).build();
-        let named = |(field, column): (&FieldRef, &Column)| {
-            let field = field.as_ref().clone().with_name(&column.name);
-            field.with_data_type(column.data_type.clone())
-        };
+        let named =
+            |(field, column): (&FieldRef, &Column)| field.as_ref().clone().with_name(&column.name);
         let fields: Vec<Field> =
             read.table_schema().fields().iter().zip(columns).map(named).collect();
         let schema = Arc::new(Schema::new(fields));
-        Self { store, format, files, read, made, schema }
+        Self { store, format, files, read, schema }
     }
 }
 
@@ -88,9 +76,15 @@ impl TableProvider for FilesProvider {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let groups =
             FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
-        let known = self.files.iter().filter_map(|file| file.statistics.as_deref());
-        let statistics = Statistics::try_merge_iter(known, self.read.table_schema())?;
-        let all: Vec<usize> = (0..self.made.len()).collect();
+        // A file without rows knows no bounds, and must not hide those of the others.
+        let known = || self.files.iter().filter_map(|file| file.statistics.as_deref());
+        let mut with_rows: Vec<&Statistics> =
+            known().filter(|file| file.num_rows != Precision::Exact(0)).collect();
+        if with_rows.is_empty() {
+            with_rows.extend(known());
+        }
+        let statistics = Statistics::try_merge_iter(with_rows, self.read.table_schema())?;
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let wanted = projection.unwrap_or(&all);
         let source = self.format.file_source(self.read.clone());
         let config = FileScanConfigBuilder::new(self.store.clone(), source)
@@ -100,35 +94,27 @@ impl TableProvider for FilesProvider {
             .with_limit(limit)
             .build();
         let scan = self.format.create_physical_plan(state, config).await?;
-        self.make(scan, wanted)
+        self.rename(scan, wanted)
     }
 }
 
 impl FilesProvider {
-    /// Renames and casts what the files have otherwise.
-    fn make(
+    /// Gives columns their names in SQL.
+    fn rename(
         &self,
         scan: Arc<dyn ExecutionPlan>,
         wanted: &[usize],
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let changes = |index: &usize| {
-            let made = &self.made[*index];
-            made.renamed.is_some() || made.cast.is_some()
-        };
-        if !wanted.iter().any(changes) {
+        let read = scan.schema();
+        let names = wanted.iter().map(|index| self.schema.field(*index).name());
+        if names.clone().zip(read.fields()).all(|(name, field)| name == field.name()) {
             return Ok(scan);
         }
-        let read = scan.schema();
-        let make = |(position, index): (usize, &usize)| {
-            let (field, made) = (read.field(position), &self.made[*index]);
-            let column = Arc::new(PhysicalColumn::new(field.name(), position));
-            let value: Arc<dyn PhysicalExpr> = match &made.cast {
-                Some(to) => Arc::new(CastExpr::new(column, to.clone(), None)),
-                None => column,
-            };
-            (value, made.renamed.clone().unwrap_or_else(|| field.name().clone()))
+        let rename = |(position, name): (usize, &String)| {
+            let column = PhysicalColumn::new(read.field(position).name(), position);
+            (Arc::new(column) as Arc<dyn PhysicalExpr>, name.clone())
         };
-        let expressions: Vec<_> = wanted.iter().enumerate().map(make).collect();
+        let expressions: Vec<_> = names.enumerate().map(rename).collect();
         Ok(Arc::new(ProjectionExec::try_new(expressions, scan)?))
     }
 }

@@ -1,5 +1,6 @@
 //! One table: the files of a folder, all of one kind and with the same columns.
 
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,12 +12,12 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SessionState;
 use datafusion::object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use waterbear_types::TrinoType;
 
 use super::format::Kind;
-use super::provider::{FilesProvider, Made};
-use super::{folders, location};
+use super::provider::FilesProvider;
+use super::{folders, location, stored};
 use crate::connector::{Column, ConnectorError, ConnectorTable};
 
 /// Files that are opened at the same time.
@@ -45,6 +46,8 @@ impl ConnectorTable for FilesTable {
 struct Opened {
     path: PathBuf,
     object: ObjectMeta,
+    /// The columns as the file has them.
+    own: SchemaRef,
 }
 
 impl FilesTable {
@@ -77,46 +80,45 @@ impl FilesTable {
             .map(|path| {
                 let (store, state, format) = (Arc::clone(&store), &state, &format);
                 async move {
-                    let opened = schema_of(&path, kind, &store, state, format.as_ref()).await;
-                    opened
-                        .map(|(object, schema)| (Opened { path: path.clone(), object }, schema))
-                        .map_err(|error| malformed(&path, error))
+                    let opening = open_file(path.clone(), kind, &store, state, format.as_ref());
+                    let opened = unpanicked(&path, opening).await?;
+                    let read = kind.read_as(Arc::clone(&opened.own));
+                    let read = read.map_err(|reason| malformed(&path, reason))?;
+                    Ok::<_, ConnectorError>((opened, read))
                 }
             })
             .buffered(CONCURRENT_OPENS)
             .try_collect()
             .await?;
         let (opened, schemas): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
-        let schema = kind.merge(&schemas).map_err(|(index, reason)| {
-            malformed(&opened[index].path, format!("unlike {}, {reason}", first.display()))
+        let schema = kind.merge(&schemas).map_err(|(index, reason)| match index {
+            0 => malformed(&first, reason),
+            _ => malformed(&opened[index].path, format!("unlike {}, {reason}", first.display())),
         })?;
-        let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
-        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let (columns, made) = columns(&schema).map_err(|reason| malformed(&first, reason))?;
+        let columns = columns(&schema).map_err(|reason| malformed(&first, reason))?;
         let files = stream::iter(opened)
             .map(|opened| {
                 let (store, state, format) = (Arc::clone(&store), &state, &format);
                 let schema = Arc::clone(&schema);
                 async move {
-                    let statistics = format
-                        .infer_stats(state.as_ref(), &store, schema, &opened.object)
-                        .await
-                        .map_err(|error| malformed(&opened.path, error))?;
+                    let own = stored::in_order_of(&schema, &opened.own);
+                    let known = format.infer_stats(state.as_ref(), &store, own, &opened.object);
+                    let known = unpanicked(&opened.path, known).await?;
+                    let statistics = stored::statistics_as(known, &schema);
                     Ok::<_, ConnectorError>(file(&opened, statistics))
                 }
             })
             .buffered(CONCURRENT_OPENS)
             .try_collect()
             .await?;
-        let provider =
-            FilesProvider::new(url.object_store(), format, schema, files, made, &columns);
+        let provider = FilesProvider::new(url.object_store(), format, schema, files, &columns);
         Ok(Self { columns, provider: Arc::new(provider) })
     }
 }
 
 /// A file with the values of the hidden columns, in their order.
 fn file(opened: &Opened, statistics: Statistics) -> PartitionedFile {
-    let Opened { path, object } = opened;
+    let Opened { path, object, .. } = opened;
     let modified = object.last_modified.timestamp_millis();
     let mut file = PartitionedFile::from(object.clone());
     file.partition_values = vec![
@@ -141,53 +143,60 @@ fn malformed(path: &Path, reason: impl ToString) -> ConnectorError {
     ConnectorError::Malformed { path: path.to_owned(), reason: reason.to_string() }
 }
 
-async fn schema_of(
-    file: &Path,
+/// Waits for a look into a file, and names the file if that fails. The reader of footers panics
+/// on some that are damaged.
+async fn unpanicked<T, E: ToString>(
+    path: &Path,
+    looking: impl Future<Output = Result<T, E>>,
+) -> Result<T, ConnectorError> {
+    match AssertUnwindSafe(looking).catch_unwind().await {
+        Ok(found) => found.map_err(|error| malformed(path, error)),
+        Err(_) => Err(malformed(path, "the file is damaged")),
+    }
+}
+
+async fn open_file(
+    path: PathBuf,
     kind: Kind,
     store: &Arc<dyn ObjectStore>,
     state: &SessionState,
     format: &dyn FileFormat,
-) -> Result<(ObjectMeta, SchemaRef), DataFusionError> {
-    let url = location::url_of(file)?;
-    let object = store.head(url.prefix()).await?;
-    let path = file.to_owned();
-    let sampled = tokio::task::spawn_blocking(move || kind.sample(&path)).await;
-    let schema = match sampled.map_err(|stopped| DataFusionError::External(stopped.into()))? {
-        Some(schema) => schema?,
-        None => format.infer_schema(state, store, std::slice::from_ref(&object)).await?,
+) -> Result<Opened, String> {
+    let text = |error: DataFusionError| error.strip_backtrace();
+    let url = location::url_of(&path).map_err(text)?;
+    let object = store.head(url.prefix()).await.map_err(|error| error.to_string())?;
+    let sampled = path.clone();
+    let sampled = tokio::task::spawn_blocking(move || kind.sample(&sampled)).await;
+    let own = match sampled.map_err(|stopped| stopped.to_string())? {
+        Some(own) => own?,
+        None => {
+            let objects = std::slice::from_ref(&object);
+            format.infer_schema(state, store, objects).await.map_err(text)?
+        }
     };
-    Ok((object, schema))
+    Ok(Opened { path, object, own })
 }
 
-/// Describes the columns, with names in lower case, and says how each is made of the file's: any
-/// may be NULL in some file. The hidden columns come last.
-fn columns(schema: &Schema) -> Result<(Vec<Column>, Vec<Made>), String> {
+/// Describes the columns, with names in lower case: any may be NULL in some file. The hidden
+/// columns come last.
+fn columns(schema: &Schema) -> Result<Vec<Column>, String> {
     let mut columns: Vec<Column> = Vec::with_capacity(schema.fields().len() + 3);
-    let mut made = Vec::with_capacity(schema.fields().len() + 3);
     let hidden = hidden_fields();
     let own = schema.fields().iter().map(|field| (field.as_ref(), false));
     for (field, hidden) in own.chain(hidden.iter().map(|field| (field, true))) {
         let name = field.name().to_lowercase();
         if columns.iter().any(|column| column.name == name) {
-            return Err(format!("two columns are named {name} but for case"));
+            return Err(match hidden {
+                true => format!("a column is named {name}, which each table has for itself"),
+                false => format!("two columns are named {name} but for case"),
+            });
         }
-        let data_type = match field.data_type() {
-            // Trino reads these as the decimal that has all of their values.
-            DataType::UInt64 => DataType::Decimal128(20, 0),
-            other => other.clone(),
-        };
-        let shown = field.clone().with_data_type(data_type.clone());
-        let trino_type = TrinoType::of_field(&shown)
-            .ok()
-            .filter(|_| !matches!(data_type, DataType::Duration(_)))
-            .ok_or_else(|| format!("column {name} has type {data_type}, which SQL lacks"))?
+        let data_type = field.data_type().clone();
+        let trino_type = TrinoType::of_field(field)
+            .map_err(|_| format!("column {name} has type {data_type}, which SQL lacks"))?
             .listing();
-        made.push(Made {
-            renamed: (name != *field.name()).then(|| name.clone()),
-            cast: (data_type != *field.data_type()).then(|| data_type.clone()),
-        });
         let nullable = field.is_nullable();
         columns.push(Column { name, data_type, trino_type, nullable, comment: None, hidden });
     }
-    Ok((columns, made))
+    Ok(columns)
 }

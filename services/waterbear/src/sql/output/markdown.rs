@@ -14,12 +14,14 @@ pub struct Markdown {
 
 impl Markdown {
     /// The next rows.
-    pub fn rows(&mut self, _: &[Column], rows: &[Vec<Value>]) {
-        let cell = |value: &Value| {
-            let text = value::shown(value.get()).replace('\\', "\\\\").replace('|', "\\|");
+    pub fn rows(&mut self, columns: &[Column], rows: &[Vec<Value>]) {
+        let cell = |text: String| {
+            let text = text.replace('\\', "\\\\").replace('|', "\\|");
             text.replace("\r\n", "<br>").replace('\n', "<br>")
         };
-        self.rows.extend(rows.iter().map(|row| row.iter().map(cell).collect()));
+        let cells =
+            |row: &Vec<Value>| value::shown_row(columns, row).into_iter().map(cell).collect();
+        self.rows.extend(rows.iter().map(cells));
     }
 
     /// All rows were given.

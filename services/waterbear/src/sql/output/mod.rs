@@ -124,8 +124,7 @@ impl<W: Write> Printer<W> {
         match &mut self.style {
             Style::Delimited { delimiter, .. } => {
                 for row in rows {
-                    let values = row.iter().map(|v| value::text(v.get()).unwrap_or_default());
-                    text.push_str(&delimiter.line(values));
+                    text.push_str(&delimiter.line(value::texts(columns, row)));
                     text.push('\n');
                 }
             }
@@ -279,5 +278,25 @@ mod tests {
         let rows = r#"[[[1,null,"a"],{"k":[true],"l":null},0]]"#;
         let text = printed(OutputFormat::Tsv, &columns(), rows);
         assert_eq!(text, "[1, NULL, a]\t{k=[true], l=NULL}\t0\n");
+    }
+
+    #[test]
+    fn rows_have_names_and_varbinaries_are_hexadecimal() {
+        let types = [
+            r#"{"rawType":"row","arguments":[
+                {"kind":"NAMED_TYPE","value":{"fieldName":{"name":"x"},"typeSignature":{"rawType":"bigint"}}},
+                {"kind":"NAMED_TYPE","value":{"typeSignature":{"rawType":"varbinary"}}}]}"#,
+            r#"{"rawType":"varbinary"}"#,
+        ];
+        let columns = types.map(|signature| Column {
+            type_signature: serde_json::from_str(signature).unwrap(),
+            ..column("c", "unknown")
+        });
+        let rows = r#"[[[1,"AP8="],"AAECAwQFBgcICQoLDA0ODxA="],[null,null]]"#;
+        let line = "00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f";
+        let text = printed(OutputFormat::Tsv, &columns, rows);
+        assert_eq!(text, format!("{{x=1, 00 ff}}\t{line} 10\n\t\n"));
+        let text = printed(OutputFormat::Vertical, &columns, rows);
+        assert!(text.contains(&format!("c | {{x=1, 00 ff}}\nc | {line}\n  | 10\n")), "{text}");
     }
 }

@@ -29,11 +29,10 @@ impl Aligned {
 
     /// The next rows.
     pub fn rows(&mut self, columns: &[Column], rows: &[Vec<Value>], text: &mut String) {
-        let shown = |row: &Vec<Value>| row.iter().map(|v| value::shown(v.get()).into()).collect();
         if let Some(records) = &mut self.records {
             return records.rows(columns, rows, text);
         }
-        self.waiting.extend(rows.iter().map(shown));
+        self.waiting.extend(rows.iter().map(|row| value::shown_row(columns, row)));
         if self.waiting.len() >= MEASURED_ROWS || self.widths.is_some() {
             self.print_waiting(columns, text);
         }
@@ -136,8 +135,8 @@ pub struct Vertical {
 impl Vertical {
     /// The next rows.
     pub fn rows(&mut self, columns: &[Column], rows: &[Vec<Value>], text: &mut String) {
-        let shown = |row: &Vec<Value>| row.iter().map(|v| value::shown(v.get()).into()).collect();
-        self.shown(columns, &rows.iter().map(shown).collect::<Vec<_>>(), text);
+        let rows: Vec<_> = rows.iter().map(|row| value::shown_row(columns, row)).collect();
+        self.shown(columns, &rows, text);
     }
 
     /// The next rows, as texts.
