@@ -21,6 +21,7 @@ use super::pattern::LikePattern;
 use super::subqueries;
 use super::temporal::SessionTime;
 use super::using;
+use super::values;
 use super::windows;
 
 /// Checks and rewrites a query in place; gives back what its columns are called.
@@ -78,6 +79,7 @@ impl VisitorMut for Rewriter<'_> {
         self.queries.push(!in_expression);
         flow(check::query(query))?;
         flow(names::check_order_by(query))?;
+        values::meet(&mut query.body);
         fetch_to_limit(query);
         Operators::keep_ordinals(query);
         ControlFlow::Continue(())
