@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
     ScalarUDF, Union, Values, cast,
 };
 use datafusion::optimizer::AnalyzerRule;
-use waterbear_functions::coercion::{common_type, is_number, is_text};
+use waterbear_functions::coercion::{common_type, is_float, is_number, is_text};
 use waterbear_protocol::{ErrorCode, Failure};
 use waterbear_types::TrinoType;
 
@@ -325,6 +325,12 @@ fn check_values(values: &Values) -> Result<()> {
         for expr in row {
             let Expr::Cast(Cast { expr: inner, field }) = expr else { continue };
             let from = inner.get_type(&schema)?;
+            // What the planner has made of it may not hold it.
+            if is_float(&from) && matches!(field.data_type(), DataType::Decimal128(..)) {
+                let message = "VALUES with decimals and doubles in a column is not supported: CAST the decimals";
+                let failure = Failure::new(ErrorCode::NOT_SUPPORTED, message);
+                return Err(DataFusionError::External(Box::new(failure)));
+            }
             if common_type(&from, field.data_type()).is_none() {
                 let (from, to) = (type_name(inner, &schema), listing(field.data_type()));
                 return Err(mismatch(format!("Values rows have mismatched types: {to} vs {from}")));

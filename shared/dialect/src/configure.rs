@@ -8,7 +8,7 @@ use datafusion::optimizer::Analyzer;
 use waterbear_functions::PadCharacters;
 
 use crate::coercion::TrinoCoercion;
-use crate::decimals::TrinoDecimals;
+use crate::floats::TrinoFloats;
 use crate::nested::Nested;
 use crate::operators;
 use crate::pushdown;
@@ -23,7 +23,9 @@ pub fn configure(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     options.catalog.information_schema = false;
     // Before type coercion, which must see the types that the dialect's rules leave.
     let mut analysis = Analyzer::default().rules;
-    analysis.insert(0, Arc::new(TrinoDecimals));
+    if let Some(floats) = TrinoFloats::new() {
+        analysis.insert(0, Arc::new(floats));
+    }
     if let Some(nested) = Nested::new() {
         nested.install(&mut builder);
         analysis.splice(0..0, nested.rules);

@@ -20,6 +20,7 @@ use super::operators;
 use super::pattern::LikePattern;
 use super::subqueries;
 use super::temporal::SessionTime;
+use super::values;
 use super::windows;
 
 /// Checks and rewrites a query in place.
@@ -52,6 +53,7 @@ impl VisitorMut for Rewriter<'_> {
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Failure> {
         flow(check::query(query))?;
         flow(query.order_by.as_ref().map_or(Ok(()), aggregation::order_by))?;
+        values::meet(&mut query.body);
         fetch_to_limit(query);
         Operators::keep_ordinals(query);
         ControlFlow::Continue(())

@@ -191,9 +191,14 @@ impl Scope {
                     WindowFunctionDefinition::AggregateUDF(function) => function.name(),
                     WindowFunctionDefinition::WindowUDF(function) => function.name(),
                 };
-                match LIKE_THEIR_ARGUMENT.contains(&name) {
-                    true => self.of_expr(window.params.args.first()?),
-                    false => self.of_field(expr),
+                let args = &window.params.args;
+                match (name, args.as_slice()) {
+                    // The default has a say.
+                    ("lag" | "lead", [value, _, default]) => {
+                        meet([value, default].into_iter().map(|arg| self.of_expr(arg)))
+                    }
+                    _ if LIKE_THEIR_ARGUMENT.contains(&name) => self.of_expr(args.first()?),
+                    _ => self.of_field(expr),
                 }
             }
             Expr::ScalarSubquery(subquery) => of_plan(&subquery.subquery).into_iter().next()?,

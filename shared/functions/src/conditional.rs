@@ -16,6 +16,7 @@ use waterbear_types::TrinoType;
 
 use crate::Functions;
 use crate::coercion::common_type;
+use crate::floats::{nan_above, nan_below};
 
 pub(crate) fn functions() -> Functions {
     let extreme = |largest| {
@@ -76,8 +77,8 @@ impl ScalarUDFImpl for Extreme {
         for other in arrays {
             nulls = NullBuffer::union(nulls.as_ref(), other.logical_nulls().as_ref());
             let better = match self.largest {
-                true => cmp::gt(&other, &found)?,
-                false => cmp::lt(&other, &found)?,
+                true => cmp::gt(&nan_below(&other), &nan_below(&found))?,
+                false => cmp::lt(&nan_above(&other), &nan_above(&found))?,
             };
             found = zip(&better, &other, &found)?;
         }

@@ -7,7 +7,9 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
 use crate::lenient::twin;
-use crate::{aggregate, arithmetic, array, cast, conditional, datetime, lambda, map, row};
+use crate::{
+    aggregate, arithmetic, array, cast, conditional, datetime, floats, lambda, map, row, windows,
+};
 
 /// Functions of all kinds, to be registered together.
 #[derive(Debug, Default)]
@@ -54,10 +56,12 @@ pub(crate) fn all() -> Functions {
         .with(cast::functions())
         .with(datetime::functions())
         .with(conditional::functions())
+        .with(floats::functions())
         .with(row::functions())
         .with(map::functions())
         .with(lambda::functions())
         .with(aggregate::functions())
+        .with(windows::functions())
 }
 
 /// A scalar function of this crate by its name.

@@ -16,6 +16,7 @@ pub mod coercion;
 mod conditional;
 pub mod datetime;
 mod failure;
+mod floats;
 mod functions;
 mod json;
 mod lambda;
@@ -30,6 +31,7 @@ mod scalar;
 mod signature;
 mod string;
 mod url;
+mod windows;
 
 pub use characters::PadCharacters;
 pub use failure::failure_of;

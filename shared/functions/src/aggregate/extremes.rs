@@ -10,6 +10,7 @@ use datafusion::common::{Result, ScalarValue};
 
 use super::collect::Def;
 use super::collected::taken;
+use crate::floats::nan;
 use crate::nested::{Keys, invalid};
 
 pub(super) const TABLE: &[Def] = &[
@@ -119,12 +120,14 @@ fn only(columns: &[ArrayRef], _: &DataType) -> Result<ScalarValue> {
     ScalarValue::try_from_array(&columns[0], 0)
 }
 
-/// The row with the greatest (or least) key.
+/// The row with the greatest (or least) key; NaN comes after all others.
 fn extreme(columns: &[ArrayRef], greatest: bool) -> Result<usize> {
     let keys = Keys::of(&[&columns[1]])?;
+    let left_out = nan(&columns[1]);
+    let key = |row: usize| (!(greatest && left_out(row)), keys.get(row));
     let mut best = 0;
     for row in 1..columns[1].len() {
-        let (this, before) = (keys.get(row), keys.get(best));
+        let (this, before) = (key(row), key(best));
         if if greatest { this > before } else { this < before } {
             best = row;
         }
@@ -173,9 +176,11 @@ fn count(columns: &[ArrayRef]) -> Result<usize> {
 fn top(columns: &[ArrayRef], key: usize, greatest: bool) -> Result<UInt64Array> {
     let count = count(columns)?;
     let keys = Keys::of(&[&columns[key]])?;
+    let left_out = nan(&columns[key]);
+    let rank = |row: usize| (!(greatest && left_out(row)), keys.get(row));
     let mut rows: Vec<usize> = (0..columns[key].len()).collect();
     rows.sort_by(|a, b| {
-        let order = keys.get(*a).cmp(&keys.get(*b));
+        let order = rank(*a).cmp(&rank(*b));
         if greatest { order.reverse() } else { order }
     });
     rows.truncate(count);

@@ -7,6 +7,7 @@ use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion::common::{Result, ScalarValue};
 
+use crate::floats::nan;
 use crate::nested::{
     Def, Keys, Lists, Maps, Resolved, as_list, common, invalid, item_of, list_of, map_of, map_parts,
 };
@@ -182,13 +183,15 @@ fn contains(arguments: &[ArrayRef], _: &Field) -> Result<ArrayRef> {
     let (lists, wanted) = (Lists::new(&arguments[0])?, &arguments[1]);
     let keys = Keys::of(&[lists.values(), wanted])?;
     let first = lists.values().len();
+    let nan = nan(wanted);
     let found: BooleanArray = lists
         .ranges()
         .enumerate()
         .map(|(row, range)| {
             let mut range = range.filter(|_| !keys.is_null(first + row))?;
             let has_null = range.clone().any(|at| keys.is_null(at));
-            let found = range.any(|at| !keys.is_null(at) && keys.get(at) == keys.get(first + row));
+            let found = !nan(row)
+                && range.any(|at| !keys.is_null(at) && keys.get(at) == keys.get(first + row));
             (found || !has_null).then_some(found)
         })
         .collect();
@@ -204,12 +207,14 @@ fn position(arguments: &[ArrayRef], _: &Field) -> Result<ArrayRef> {
     let (lists, wanted) = (Lists::new(&arguments[0])?, &arguments[1]);
     let keys = Keys::of(&[lists.values(), wanted])?;
     let first = lists.values().len();
+    let nan = nan(wanted);
     let found: Int64Array = lists
         .ranges()
         .enumerate()
         .map(|(row, range)| {
             let mut range = range.filter(|_| !keys.is_null(first + row))?;
-            let is_it = |at| !keys.is_null(at) && keys.get(at) == keys.get(first + row);
+            let is_it =
+                |at| !keys.is_null(at) && keys.get(at) == keys.get(first + row) && !nan(row);
             Some(range.position(is_it).map_or(0, |at| at as i64 + 1))
         })
         .collect();

@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::common::{Result, ScalarValue};
 
 use super::access::array_and_item;
+use crate::floats::nan;
 use crate::nested::{Def, Gather, Keys, Lists, Resolved, common, item_of, list_of};
 
 pub(super) const TABLE: &[Def] = &[
@@ -135,12 +136,14 @@ fn overlap(arguments: &[ArrayRef], _: &Field) -> Result<ArrayRef> {
 fn remove(arguments: &[ArrayRef], _: &Field) -> Result<ArrayRef> {
     let lists = Lists::new(&arguments[0])?;
     let keys = Keys::of(&[lists.values(), &arguments[1]])?;
+    let nan = nan(&arguments[1]);
     let first = lists.values().len();
     let mut result = Gather::default();
     for (row, range) in lists.ranges().enumerate() {
         match range {
             Some(range) if !keys.is_null(first + row) => {
-                result.push(range.filter(|at| keys.get(*at) != keys.get(first + row)));
+                let differs = |at: &usize| nan(row) || keys.get(*at) != keys.get(first + row);
+                result.push(range.filter(differs));
             }
             _ => result.push_null(),
         }

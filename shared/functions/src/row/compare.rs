@@ -7,6 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::{Result, ScalarValue};
 
+use crate::floats::nan;
 use crate::nested::{Def, Keys, Lists, Maps, Resolved, common, invalid};
 
 pub(super) const TABLE: &[Def] = &[
@@ -69,22 +70,13 @@ fn equals(left: &ArrayRef, right: &ArrayRef) -> Result<BooleanArray> {
         DataType::Null => Ok(BooleanArray::new_null(left.len())),
         _ => {
             let keys = Keys::of(&[left, right])?;
+            // NaN equals nothing.
             let nan = nan(left);
             let of_row = |row: usize| {
                 both(row).then(|| keys.get(row) == keys.get(left.len() + row) && !nan(row))
             };
             Ok((0..left.len()).map(of_row).collect())
         }
-    }
-}
-
-/// NaN equals nothing.
-fn nan(array: &ArrayRef) -> impl Fn(usize) -> bool + '_ {
-    use arrow::datatypes::{Float32Type, Float64Type};
-    move |row| match array.data_type() {
-        DataType::Float64 => array.as_primitive::<Float64Type>().value(row).is_nan(),
-        DataType::Float32 => array.as_primitive::<Float32Type>().value(row).is_nan(),
-        _ => false,
     }
 }
 
