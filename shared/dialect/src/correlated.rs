@@ -11,12 +11,13 @@ mod single_row;
 mod three_valued;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, JoinType, Result};
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Subquery, lit};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{Expr, Filter, Join, LogicalPlan, Subquery, lit};
 use datafusion::optimizer::AnalyzerRule;
 use waterbear_protocol::{ErrorCode, Failure};
 
@@ -40,9 +41,7 @@ fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let plan = match plan {
         LogicalPlan::Filter(filter) => LogicalPlan::Filter(with_three_values(filter)?),
         LogicalPlan::Join(join) => {
-            if join.filter.as_ref().is_some_and(has_subquery) {
-                return refused("A subquery in the condition of a join");
-            }
+            check_join(&join)?;
             return Ok(Transformed::no(LogicalPlan::Join(join)));
         }
         LogicalPlan::Subquery(lateral) => {
@@ -63,6 +62,31 @@ fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         Ok(expr.update_data(|expr| name.restore(expr)))
     })?;
     rewritten.map_data(LogicalPlan::recompute_schema)
+}
+
+/// Refuses subqueries in ON but those that the engine can make conditions above the join.
+fn check_join(join: &Join) -> Result<()> {
+    for condition in join.filter.iter().flat_map(split_conjunction) {
+        let alone = match condition {
+            Expr::Not(inner) => matches!(inner.as_ref(), Expr::InSubquery(_)),
+            condition => matches!(condition, Expr::InSubquery(_)),
+        };
+        let refuses = |expr: &Expr| match expr {
+            Expr::ScalarSubquery(subquery) | Expr::Exists(Exists { subquery, .. }) => {
+                shape::is_correlated(&subquery.subquery)
+            }
+            Expr::InSubquery(InSubquery { subquery, .. }) => {
+                let joined = alone && join.join_type == JoinType::Inner;
+                !joined || shape::is_correlated(&subquery.subquery)
+            }
+            Expr::SetComparison(_) => true,
+            _ => false,
+        };
+        if condition.exists(|expr| Ok(refuses(expr)))? {
+            return refused("Such a subquery in the condition of a join");
+        }
+    }
+    Ok(())
 }
 
 /// One expression, if it is a subquery.

@@ -386,7 +386,7 @@ async fn bad_requests_are_turned_away() {
     const USER: (&str, &str) = ("X-Trino-User", "u");
     type Headers = &'static [(&'static str, &'static str)];
     let client = Client::local();
-    let cases: [(Headers, &str, StatusCode); 5] = [
+    let cases: [(Headers, &str, StatusCode); 6] = [
         (&[], "SELECT 1", StatusCode::UNAUTHORIZED),
         (&[USER], "", StatusCode::BAD_REQUEST),
         (&[USER], " \n", StatusCode::BAD_REQUEST),

@@ -73,6 +73,11 @@ fn exists(within: InSubquery, around: &DFSchema) -> Result<Expr> {
     let (value, rows) = value_and_rows(&subquery.subquery)?;
     let equal = BinaryExpr::new(Box::new(value), Operator::Eq, Box::new(outside.data));
     let maybe = Expr::IsNotFalse(Box::new(Expr::BinaryExpr(equal)));
+    // The engine looks for the columns around in one filter of each part of a plan, not in two.
+    let (rows, maybe) = match rows {
+        LogicalPlan::Filter(filter) => (filter.input.as_ref().clone(), filter.predicate.and(maybe)),
+        rows => (rows, maybe),
+    };
     let rows = LogicalPlanBuilder::from(rows).filter(maybe)?.project([truth(true)])?.build()?;
     Ok(Expr::Exists(Exists { subquery: as_subquery(rows, &subquery), negated }))
 }

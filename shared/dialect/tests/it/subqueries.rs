@@ -169,7 +169,7 @@ async fn what_would_be_joined_wrongly_is_refused() {
             format!(
                 "SELECT t.x {ROWS} JOIN (VALUES 1) s(x) ON t.x = s.x AND EXISTS (SELECT 1 {from} WHERE u.y = t.x)"
             ),
-            "A subquery in the condition of a join is not supported",
+            "Such a subquery in the condition of a join is not supported",
         ),
         (
             format!("SELECT x, (SELECT max(y) {from} WHERE u.y > t.x) {ROWS}"),
