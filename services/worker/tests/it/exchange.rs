@@ -36,8 +36,9 @@ async fn consumer(
     plan: &Arc<dyn ExecutionPlan>,
     partition: u32,
 ) -> Producer {
-    let source: Arc<dyn ExecutionPlan> =
-        Arc::new(ExchangeSourceExec::new(0, 1, plan.equivalence_properties()).unwrap());
+    let source: Arc<dyn ExecutionPlan> = Arc::new(
+        ExchangeSourceExec::new(0, 1, plan.properties().equivalence_properties()).unwrap(),
+    );
     let mut request = request(&source, 1);
     request.producers = producers.to_vec();
     request.inputs = vec![input(producers.len(), partition..partition + 1)];

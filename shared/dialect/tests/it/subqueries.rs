@@ -12,7 +12,7 @@ macro_rules! queries {
 }
 
 async fn check(cases: &[(String, &'static str, &'static str)]) {
-    let cases: Vec<_> = cases.iter().map(|(sql, types, rows)| (sql.as_str(), *types, *rows));
+    let cases = cases.iter().map(|(sql, types, rows)| (sql.as_str(), *types, *rows));
     check_rows(&cases.collect::<Vec<_>>()).await;
 }
 
