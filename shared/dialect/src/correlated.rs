@@ -44,10 +44,6 @@ fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             check_join(&join)?;
             return Ok(Transformed::no(LogicalPlan::Join(join)));
         }
-        LogicalPlan::Subquery(lateral) => {
-            shape::check(&lateral.subquery, shape::Use::Lateral)?;
-            return Ok(Transformed::no(LogicalPlan::Subquery(lateral)));
-        }
         plan => plan,
     };
     let [input] = plan.inputs()[..] else { return Ok(Transformed::no(plan)) };
@@ -64,8 +60,14 @@ fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     rewritten.map_data(LogicalPlan::recompute_schema)
 }
 
-/// Refuses subqueries in ON but those that the engine can make conditions above the join.
+/// Refuses lateral subqueries that would be planned wrongly, and subqueries in ON but those that
+/// the engine can make conditions above the join.
 fn check_join(join: &Join) -> Result<()> {
+    for side in [&join.left, &join.right] {
+        if let Some(lateral) = lateral(side) {
+            shape::check(&lateral.subquery, shape::Use::Lateral)?;
+        }
+    }
     for condition in join.filter.iter().flat_map(split_conjunction) {
         let alone = match condition {
             Expr::Not(inner) => matches!(inner.as_ref(), Expr::InSubquery(_)),
@@ -87,6 +89,15 @@ fn check_join(join: &Join) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The side of a join, if it is a subquery over each row of the other side.
+fn lateral(side: &LogicalPlan) -> Option<&Subquery> {
+    match side {
+        LogicalPlan::SubqueryAlias(alias) => lateral(&alias.input),
+        LogicalPlan::Subquery(subquery) => Some(subquery),
+        _ => None,
+    }
 }
 
 /// One expression, if it is a subquery.

@@ -202,6 +202,7 @@ impl LocalRunner {
 #[async_trait]
 impl StatementRunner for LocalRunner {
     async fn run(&self, query: Arc<QueryHandle>) -> Result<Output, Failure> {
+        waterbear_dialect::check_session(query.context())?;
         self.execute(query.sql(), query.context()).await
     }
 }
