@@ -17,7 +17,7 @@ SQL = f"""SELECT concat('{MARKER}', o_clerk) AS marked, count(*) AS n, max(o_com
 COLUMN_VALUE = b"Clerk#00000"
 # A token's first bytes, plain or as HTTP/2 compresses them ("eyJ0" and "eyJh").
 TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]{16,}")
-TOKEN_IN_HTTP2 = re.compile(rb"\x2f\x5e\x80|\x2f\x5e\x93")
+TOKEN_IN_HTTP2 = re.compile(rb"\x2f\xac\xa0|\x2f\xac\xb3")
 
 
 class Capture:
