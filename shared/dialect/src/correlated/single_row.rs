@@ -7,7 +7,7 @@ use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery, not, when};
 
-use super::shape::is_correlated;
+use super::shape::{Use, check, is_correlated};
 use super::{as_subquery, has_subquery, truth};
 
 /// What is above an aggregate without groups, in one step.
@@ -20,10 +20,14 @@ struct SingleRow<'a> {
 }
 
 impl SingleRow<'_> {
-    /// A subquery for a value over the aggregate's columns.
+    /// A subquery for a value over the aggregate's columns; the value alone where it is over none.
     fn value(&self, value: Expr, like: &Subquery) -> Result<Expr> {
+        if !value.any_column_refs() {
+            return Ok(value);
+        }
         let plan = LogicalPlanBuilder::from(self.aggregate.clone());
         let plan = plan.project([value.alias("value")])?.build()?;
+        check(&plan, Use::Scalar)?;
         Ok(Expr::ScalarSubquery(as_subquery(plan, like)))
     }
 }
