@@ -5,7 +5,8 @@
 //!   rows twice. So its left side runs once: what does not fit fails with the limit.
 //! - The arrays of UNNEST are made for a whole batch at a time: 8,192 rows of 10,000 items each are
 //!   gigabytes that no pool knows of, and seconds in which nothing can be cancelled. So they are
-//!   made for few rows at a time.
+//!   made for few rows at a time, and other tasks of the thread have their turn in between: a plan
+//!   that makes many rows of one has no scan that would see to that.
 
 use std::fmt;
 use std::sync::Arc;
@@ -147,6 +148,10 @@ impl ExecutionPlan for GuardExec {
                         Err(error) => vec![Err(error)],
                     })
                 });
+                let batches = batches.then(|piece| async move {
+                    tokio::task::yield_now().await;
+                    piece
+                });
                 Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
             }
         }
@@ -176,6 +181,8 @@ fn does_not_fit(context: &TaskContext) -> DataFusionError {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
     use arrow::util::pretty::pretty_format_batches;
     use datafusion::execution::runtime_env::RuntimeEnvBuilder;
     use datafusion::physical_plan::collect;
@@ -204,7 +211,20 @@ mod tests {
                    (SELECT unnest(make_array(x, x + 1)) AS y FROM generate_series(1, 1000) t(x))";
         let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
         let plan = guarded(plan).unwrap();
+        let turns = Arc::new(AtomicUsize::new(0));
+        let others = tokio::spawn({
+            let turns = Arc::clone(&turns);
+            async move {
+                loop {
+                    turns.fetch_add(1, Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
         let rows = collect(Arc::clone(&plan), context.task_ctx()).await.unwrap();
+        others.abort();
+        let turns = turns.load(Ordering::Relaxed);
+        assert!(turns >= 1000 / ROWS, "others had {turns} turns");
         let rows = pretty_format_batches(&rows).unwrap().to_string();
         assert!(rows.contains("| 2000     | 1002000 |"), "{rows}");
         let mut guards = 0;
