@@ -187,15 +187,17 @@ impl Cluster {
         self.nodes.iter_mut().try_for_each(Node::ensure_running)
     }
 
-    /// Bytes of pages that all workers have given to readers since their start.
-    pub async fn exchanged_bytes(&self) -> anyhow::Result<u64> {
-        let mut bytes = 0;
+    /// What all workers have given to readers since their start.
+    pub async fn exchanged(&self) -> anyhow::Result<Exchanged> {
+        let mut exchanged = Exchanged::default();
         for node in self.nodes.iter().filter(|node| node.is_worker) {
             let metrics = Client::new(node.http).text("/metrics").await?;
-            bytes += sent_bytes(&metrics)
+            let of_node = Exchanged::of(&metrics)
                 .with_context(|| format!("{}: /metrics counts no exchange bytes", node.name))?;
+            exchanged.wire += of_node.wire;
+            exchanged.referenced += of_node.referenced;
         }
-        Ok(bytes)
+        Ok(exchanged)
     }
 
     /// Whether any worker has a task, or memory reserved.
@@ -313,13 +315,33 @@ fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
     Ok(ports)
 }
 
-/// The sum of `waterbear_exchange_bytes_total` over all that was sent; nothing when it is missing.
-fn sent_bytes(metrics: &str) -> Option<u64> {
-    let counters = metrics
-        .lines()
-        .filter_map(|line| line.strip_prefix("waterbear_exchange_bytes_total{")?.rsplit_once("} "))
-        .filter(|(labels, _)| labels.contains(r#"direction="out""#));
-    counters.fold(None, |sum, (_, value)| Some(sum.unwrap_or(0) + value.parse::<u64>().ok()?))
+/// What workers have given to readers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exchanged {
+    /// Bytes of pages.
+    pub wire: u64,
+    /// Bytes that the rows in them referenced.
+    pub referenced: u64,
+}
+
+impl Exchanged {
+    /// The sums of what a text of metrics counts; nothing when it counts none.
+    fn of(metrics: &str) -> Option<Self> {
+        let sum = |name: &str, labels: &str| {
+            metrics
+                .lines()
+                .filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.rsplit_once("} "))
+                .filter(|(found, _)| found.contains(labels))
+                .try_fold(None, |sum, (_, value)| {
+                    value.parse::<u64>().ok().map(|value| Some(sum.unwrap_or(0) + value))
+                })
+                .flatten()
+        };
+        Some(Self {
+            wire: sum("waterbear_exchange_bytes_total", r#"direction="out""#)?,
+            referenced: sum("waterbear_exchange_referenced_bytes_total", "")?,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -328,13 +350,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sent_bytes_are_read_from_the_metrics() {
+    fn exchanged_bytes_are_read_from_the_metrics() {
         let text = "# TYPE waterbear_exchange_bytes_total counter\n\
             waterbear_exchange_bytes_total{role=\"worker\",node=\"w1\",direction=\"in\"} 7\n\
             waterbear_exchange_bytes_total{role=\"worker\",node=\"w1\",direction=\"out\"} 5\n\
-            waterbear_exchange_bytes_total{role=\"worker\",node=\"w2\",direction=\"out\"} 6\n";
-        assert_eq!(sent_bytes(text), Some(11));
-        assert_eq!(sent_bytes("waterbear_tasks_running 1\n"), None);
+            waterbear_exchange_bytes_total{role=\"worker\",node=\"w2\",direction=\"out\"} 6\n\
+            waterbear_exchange_referenced_bytes_total{role=\"worker\",node=\"w1\"} 10\n";
+        assert_eq!(Exchanged::of(text), Some(Exchanged { wire: 11, referenced: 10 }));
+        assert_eq!(Exchanged::of("waterbear_tasks_running 1\n"), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use crate::cluster::Exchanged;
 use crate::figures::{geometric_mean, median, ms};
 use crate::side::{Sample, SideName};
 
@@ -83,12 +84,13 @@ pub struct Report {
     sides: Vec<SideName>,
     lines: Vec<Line>,
     peaks: Vec<u64>,
+    exchanged: Vec<Exchanged>,
 }
 
 impl Report {
     /// A table without lines.
     pub fn new(sides: Vec<SideName>) -> Self {
-        Self { sides, lines: Vec::new(), peaks: Vec::new() }
+        Self { sides, lines: Vec::new(), peaks: Vec::new(), exchanged: Vec::new() }
     }
 
     /// Adds a query.
@@ -96,9 +98,10 @@ impl Report {
         self.lines.push(line);
     }
 
-    /// Notes the peak memory of each side, in bytes.
-    pub fn finish(&mut self, peaks: Vec<u64>) {
+    /// Notes the peak memory of each side, in bytes, and what each has exchanged.
+    pub fn finish(&mut self, peaks: Vec<u64>, exchanged: Vec<Exchanged>) {
         self.peaks = peaks;
+        self.exchanged = exchanged;
     }
 
     /// Whether every query was answered, and rightly.
@@ -182,6 +185,15 @@ impl Report {
                 )?;
             }
         }
+        if let Some(Exchanged { wire, referenced }) = mtls.and_then(|side| self.exchanged.get(side))
+        {
+            let (wire, referenced) = (*wire as f64 / 1e6, *referenced as f64 / 1e6);
+            let ratio = wire / referenced;
+            writeln!(
+                f,
+                "goal 16, exchanged, on the wire / referenced: {wire:.1} MB / {referenced:.1} MB = {ratio:.3}"
+            )?;
+        }
         if let (Some(mtls), Some(plain)) = (mtls, plain) {
             self.compared(f, "goal 1, mutual TLS on / off", mtls, plain)?;
             let pure = self.lines.iter().filter(|line| !line.counts && line.is_right());
@@ -257,7 +269,9 @@ mod tests {
         report.add(line("q1", true, [99, 199, 149]));
         report.add(line("q2", true, [99, 399, 349]));
         report.add(line("repartition", false, [9, 239, 199]));
-        report.finish(vec![100_000_000, 150_000_000, 140_000_000]);
+        let exchanged = Exchanged { wire: 104_000_000, referenced: 100_000_000 };
+        let exchanged = vec![Exchanged::default(), exchanged, exchanged];
+        report.finish(vec![100_000_000, 150_000_000, 140_000_000], exchanged);
         report
     }
 
@@ -284,6 +298,7 @@ mod tests {
         for expected in [
             "goal 9, cluster with mutual TLS / in process: total CPU 3.00, wall 3.00; geometric",
             "goal 18, peak memory, cluster / in process: 150 MB / 100 MB = 1.50",
+            "goal 16, exchanged, on the wire / referenced: 104.0 MB / 100.0 MB = 1.040",
             "goal 1, mutual TLS on / off: total CPU 1.20, wall 1.20; geometric mean CPU 1.23",
             "goal 2, mutual TLS on / off, repartition: CPU 1.20, wall 1.20",
         ] {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::answers::Row;
 use crate::client::Answer;
-use crate::cluster::{self, Cluster, Node, Shape};
+use crate::cluster::{self, Cluster, Exchanged, Node, Shape};
 use crate::in_process::InProcess;
 use crate::place::Place;
 use crate::procfs::{self, CpuMeter};
@@ -89,7 +89,7 @@ impl Side {
 
     /// Runs a query; says what it cost and how many rows it has.
     pub async fn run(&mut self, sql: &str) -> anyhow::Result<(Sample, usize)> {
-        let exchanged_before = self.exchanged().await?;
+        let exchanged_before = self.exchanged().await?.wire;
         self.cpu()?;
         let (wall, rows) = match &mut self.kind {
             Kind::InProcess(child) => {
@@ -104,7 +104,7 @@ impl Side {
         };
         tokio::time::sleep(SETTLE).await;
         let cpu = self.cpu()?;
-        let exchanged = self.exchanged().await? - exchanged_before;
+        let exchanged = self.exchanged().await?.wire - exchanged_before;
         Ok((Sample { wall, cpu, exchanged }, rows))
     }
 
@@ -147,10 +147,11 @@ impl Side {
         self.meters.iter_mut().map(CpuMeter::lap).sum()
     }
 
-    async fn exchanged(&self) -> anyhow::Result<u64> {
+    /// What its workers have exchanged; nothing in process.
+    pub async fn exchanged(&self) -> anyhow::Result<Exchanged> {
         match &self.kind {
-            Kind::InProcess(_) => Ok(0),
-            Kind::Cluster(cluster, _) => cluster.exchanged_bytes().await,
+            Kind::InProcess(_) => Ok(Exchanged::default()),
+            Kind::Cluster(cluster, _) => cluster.exchanged().await,
         }
     }
 }

@@ -76,7 +76,11 @@ pub async fn run(place: &Place, args: &TpchArgs) -> anyhow::Result<bool> {
     }
     eprintln!();
     let peaks = sides.iter().map(Side::peak_memory).collect::<Result<_, _>>()?;
-    report.finish(peaks);
+    let mut exchanged = Vec::new();
+    for side in &sides {
+        exchanged.push(side.exchanged().await?);
+    }
+    report.finish(peaks, exchanged);
     println!(
         "TPC-H at scale {}, {} workers with one CPU thread each, medians of {} interleaved runs",
         args.scale, args.workers, args.repeats

@@ -14,14 +14,17 @@ const ENOUGH: usize = 20;
 /// Errors that may be in any answer: a query that one way refuses need not be refused by another.
 const REFUSED: &str = "NOT_SUPPORTED";
 
-/// Runs the queries of `seed` for so long; prints each difference with its statement, and whether
+/// Runs the queries of `seed`, without the first `skip`, for so long; prints each difference with its statement, and whether
 /// there was none.
 ///
 /// # Errors
 /// When a process has ended.
-pub async fn run(ways: &Ways, seed: u64, duration: Duration) -> anyhow::Result<bool> {
+pub async fn run(ways: &Ways, seed: u64, skip: u64, duration: Duration) -> anyhow::Result<bool> {
     let start = Instant::now();
     let mut random = Random::new(seed);
+    for _ in 0..skip {
+        let _ = random.query();
+    }
     let (mut asked, mut refused, mut empty, mut tasks) = (0_u64, 0_u64, 0_u64, 0_u64);
     let (mut differences, mut failed) = (0, BTreeMap::<String, u64>::new());
     while start.elapsed() < duration && differences < ENOUGH {
@@ -30,7 +33,8 @@ pub async fn run(ways: &Ways, seed: u64, duration: Duration) -> anyhow::Result<b
         let one = ways.answer(Way::InProcess, &mut Sessions::new(), &sql).await;
         let other = ways.answer(Way::ThreeWorkers, &mut Sessions::new(), &sql).await;
         if !ways.is_alive(Way::ThreeWorkers) {
-            anyhow::bail!("seed {seed}, query {asked}: the cluster's process has ended\n{sql}");
+            let query = skip + asked;
+            anyhow::bail!("seed {seed}, query {query}: the cluster's process has ended\n{sql}");
         }
         let difference = match (one, other) {
             (Ok(Some(Answer::Rows(one))), Ok(Some(Answer::Rows(other)))) => {
@@ -61,7 +65,7 @@ pub async fn run(ways: &Ways, seed: u64, duration: Duration) -> anyhow::Result<b
         };
         if let Some(difference) = difference {
             differences += 1;
-            println!("seed {seed}, query {asked}: {difference}\n{sql}\n");
+            println!("seed {seed}, query {}: {difference}\n{sql}\n", skip + asked);
         }
     }
     println!(

@@ -61,6 +61,9 @@ enum Command {
         /// The same queries for the same seed; else another one each time.
         #[arg(long)]
         seed: Option<u64>,
+        /// Without the first so many.
+        #[arg(long, default_value_t = 0)]
+        skip: u64,
     },
     /// Prints how a query is planned, whole and cut.
     Plan {
@@ -111,10 +114,10 @@ async fn run(command: Command) -> anyhow::Result<bool> {
             Ok(report.all_right())
         }
         Command::Deep { binary } => deep::run(&ways::Ways::start(binary).await?).await,
-        Command::Fuzz { binary, seconds, seed } => {
+        Command::Fuzz { binary, seconds, seed, skip } => {
             let ways = ways::Ways::start(binary).await?;
             let seed = seed.unwrap_or_else(rand::random);
-            fuzz::run(&ways, seed, std::time::Duration::from_secs(seconds)).await
+            fuzz::run(&ways, seed, skip, std::time::Duration::from_secs(seconds)).await
         }
         Command::Plan { sql, workers, bytes } => {
             println!("{}", ways::plans(&sql, workers, bytes).await?);

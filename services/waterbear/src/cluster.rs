@@ -146,6 +146,8 @@ pub struct CoordinatorSettings {
     pub partitions: usize,
     /// `task.bytes-per-partition`.
     pub bytes_per_partition: u64,
+    /// `max-recursion-depth`.
+    pub max_recursion_depth: u32,
     /// `query.client.timeout`.
     pub client_timeout: Duration,
     /// `http-server.process-forwarded`.
@@ -203,6 +205,7 @@ pub fn coordinator(mut node: Node, settings: CoordinatorSettings) -> Result<Runn
             bytes_per_partition: usize::try_from(settings.bytes_per_partition)
                 .unwrap_or(usize::MAX),
             workers_max_wait: WORKERS_MAX_WAIT,
+            max_recursion_depth: settings.max_recursion_depth,
         },
         lease: LEASE,
         client_timeout: settings.client_timeout,

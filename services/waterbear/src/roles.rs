@@ -73,6 +73,7 @@ fn start(
                 client_timeout: config.query.client_timeout,
                 process_forwarded: CoordinatorSettings::forwarded(&config.http),
                 limits: CoordinatorSettings::limits(&config.query),
+                max_recursion_depth: config.query.max_recursion_depth,
                 alternate_header: config.http.alternate_header.clone(),
                 catalogs,
             },

@@ -139,6 +139,7 @@ impl Cluster {
             client_timeout: config.query.client_timeout,
             process_forwarded: CoordinatorSettings::forwarded(&config.http),
             limits: CoordinatorSettings::limits(&config.query),
+            max_recursion_depth: config.query.max_recursion_depth,
             alternate_header: config.http.alternate_header.clone(),
             catalogs: cluster::catalogs(&catalogs(args, config))?,
         };

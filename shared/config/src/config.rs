@@ -102,6 +102,8 @@ pub struct Query {
     pub max_queued_queries: usize,
     /// `query.max-length`: characters of a statement.
     pub max_length: usize,
+    /// `max-recursion-depth`: steps of a WITH RECURSIVE.
+    pub max_recursion_depth: u32,
     /// `query.max-run-time`.
     pub max_run_time: Duration,
     /// `query.max-execution-time`.

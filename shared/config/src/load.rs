@@ -154,6 +154,8 @@ impl Load<'_> {
                 max_concurrent_queries: self.count("query.max-concurrent-queries")?,
                 max_queued_queries: self.count("query.max-queued-queries")?,
                 max_length: self.count("query.max-length")?,
+                max_recursion_depth: u32::try_from(self.count("max-recursion-depth")?)
+                    .unwrap_or(u32::MAX),
                 max_run_time: self.time("query.max-run-time")?,
                 max_execution_time: self.time("query.max-execution-time")?,
                 max_planning_time: self.time("query.max-planning-time")?,

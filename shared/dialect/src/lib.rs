@@ -48,6 +48,7 @@ mod rewrite;
 mod scopes;
 mod session;
 mod session_values;
+mod sorting;
 mod subqueries;
 mod subquery;
 mod syntax;
@@ -73,8 +74,8 @@ pub use plan::{PlannedQuery, full_name, plan_query, plan_view};
 pub use session::statements::{IsolationLevel, Role, SessionStatement};
 pub use session::{
     PropertyKind, SESSION_PROPERTIES, SessionLimits, SessionProperty, check_session,
-    check_session_property, check_time_zone, is_duration, is_size, session_property,
-    shown_duration, shown_size,
+    check_session_property, check_time_zone, is_duration, is_size, max_recursion_depth,
+    session_property, shown_duration, shown_size,
 };
 pub use tables::StoredView;
 pub use temporal::session_zone_name;

@@ -227,7 +227,8 @@ impl Planning<'_> {
         if !cut && !char {
             // What needs no conversion keeps its form, by which sources can leave rows out; a text is
             // still of another type than before.
-            if !is_text(&wanted) && common_type(from, &wanted).as_ref() == Some(&wanted) {
+            let common = common_type(from, &wanted).as_ref() == Some(&wanted);
+            if !is_text(&wanted) && common && has_room(from, &wanted) {
                 return coerce(operand, &wanted, self.schema);
             }
         }
@@ -398,6 +399,21 @@ fn is_plain(data_type: &DataType) -> bool {
                 | DataType::Time64(_)
                 | DataType::Timestamp(_, None)
         )
+}
+
+/// Whether a decimal has as many digits before its point as values of a type may have: the common
+/// type of an integer and a decimal of 38 digits may have fewer.
+fn has_room(from: &DataType, to: &DataType) -> bool {
+    let DataType::Decimal128(precision, scale) = to else { return true };
+    let needed = match from {
+        DataType::Int8 => 3,
+        DataType::Int16 => 5,
+        DataType::Int32 => 10,
+        DataType::Int64 => 19,
+        DataType::Decimal128(precision, scale) => i16::from(*precision) - i16::from(*scale),
+        _ => return true,
+    };
+    needed <= i16::from(*precision) - i16::from(*scale)
 }
 
 /// `CAST(operand AS to)`, or TRY_CAST.

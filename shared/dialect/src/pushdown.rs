@@ -19,11 +19,12 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::HashJoinExec;
 
 use crate::grouping::GroupingSets;
+use crate::sorting::Sorted;
 
 type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
 /// DataFusion's rules in their order, with those that push filters kept to safe parts of the plan,
-/// and [`GroupingSets`] before them all.
+/// [`GroupingSets`] before them all, and [`Sorted`] before the last, which checks the plan.
 pub(super) fn physical_rules() -> Vec<Rule> {
     let keep = |rule: Rule| -> Rule {
         if rule.name().starts_with("FilterPushdown") {
@@ -31,8 +32,10 @@ pub(super) fn physical_rules() -> Vec<Rule> {
         }
         rule
     };
-    let first: Rule = Arc::new(GroupingSets);
-    [first].into_iter().chain(PhysicalOptimizer::default().rules.into_iter().map(keep)).collect()
+    let mut rules: Vec<Rule> = vec![Arc::new(GroupingSets)];
+    rules.extend(PhysicalOptimizer::default().rules.into_iter().map(keep));
+    rules.insert(rules.len().saturating_sub(1), Arc::new(Sorted));
+    rules
 }
 
 /// A rule that goes by names, where these are unique.

@@ -179,7 +179,7 @@ impl Engine {
                 format!("the task's plan cannot be read: {}", failure.message),
             )
         })?;
-        PreparedTask::new(plan, context, memory)
+        PreparedTask::new(plan, context, memory, session.max_recursion_depth)
     }
 
     /// Makes a plan of this process ready to run, without a round trip through bytes.
@@ -194,7 +194,7 @@ impl Engine {
         inputs: Arc<dyn InputStreams>,
     ) -> Result<PreparedTask, Failure> {
         let (context, memory) = self.task_context(attempt, session, inputs)?;
-        PreparedTask::new(plan, context, memory)
+        PreparedTask::new(plan, context, memory, session.max_recursion_depth)
     }
 
     fn task_context(

@@ -27,8 +27,9 @@ impl PreparedTask {
         plan: Arc<dyn ExecutionPlan>,
         context: Arc<TaskContext>,
         memory: Arc<TaskMemoryPool>,
+        max_recursion_depth: u32,
     ) -> Result<Self, Failure> {
-        let plan = guarded(plan).map_err(|error| failure_of(&error))?;
+        let plan = guarded(plan, max_recursion_depth).map_err(|error| failure_of(&error))?;
         Ok(Self { plan, context, memory })
     }
 

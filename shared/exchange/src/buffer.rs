@@ -30,6 +30,8 @@ pub struct Pages {
     /// The pages as they go on the wire, each with its length in front. Empty when none came in
     /// time.
     pub bytes: Vec<Bytes>,
+    /// Bytes that their rows reference in memory.
+    pub referenced: usize,
     /// The token to ask for next; asking for it acknowledges these pages.
     pub next_token: u64,
     /// True when no page follows the next token.
@@ -191,11 +193,16 @@ impl OutputBuffer {
         let partition = self.partition(partition)?;
         let read = partition.read(reader as usize, token, max_bytes, max_wait).await?;
         let Chunks { chunks, next_token, complete } = read;
+        let mut referenced = 0;
         let bytes = chunks.into_iter().map(|chunk| match chunk {
-            Chunk::Page(page) => Ok(page.bytes),
+            Chunk::Page(page) => {
+                referenced += page.referenced;
+                Ok(page.bytes)
+            }
             Chunk::Batch { .. } => Err(ReadError::InProcess),
         });
-        Ok(Pages { bytes: bytes.collect::<Result<_, _>>()?, next_token, complete })
+        let bytes = bytes.collect::<Result<_, _>>()?;
+        Ok(Pages { bytes, referenced, next_token, complete })
     }
 
     /// Like [`Self::read`], for a reader in this process: once all readers of a partition read so,

@@ -2,11 +2,14 @@
 
 use metrics::{Counter, Label};
 
-/// `waterbear_exchange_bytes_total` by direction, with the labels of a service.
+/// `waterbear_exchange_bytes_total` by direction, and `waterbear_exchange_referenced_bytes_total`,
+/// with the labels of a service.
 #[derive(Clone)]
 pub struct ExchangeMetrics {
     /// Bytes of pages given to readers.
     pub sent: Counter,
+    /// Bytes that the rows in these pages reference in memory.
+    pub sent_referenced: Counter,
     /// Bytes of pages read from producers.
     pub received: Counter,
 }
@@ -19,7 +22,14 @@ impl ExchangeMetrics {
             labels.push(Label::from_static_parts("direction", direction));
             metrics::counter!("waterbear_exchange_bytes_total", labels)
         };
-        Self { sent: counter("out"), received: counter("in") }
+        Self {
+            sent: counter("out"),
+            sent_referenced: metrics::counter!(
+                "waterbear_exchange_referenced_bytes_total",
+                labels.to_vec()
+            ),
+            received: counter("in"),
+        }
     }
 }
 

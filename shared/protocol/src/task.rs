@@ -94,9 +94,17 @@ pub struct TaskSession {
     pub start_time_ns: i64,
     /// Settings of DataFusion that execution reads, by name.
     pub settings: Vec<(String, String)>,
+    /// How often the rows of a WITH RECURSIVE may give further rows (`max_recursion_depth`).
+    #[serde(default = "default_max_recursion_depth")]
+    pub max_recursion_depth: u32,
     /// The final status shall have what each operator has cost.
     #[serde(default)]
     pub operator_metrics: bool,
+}
+
+/// Trino's `max-recursion-depth` where nobody sets another.
+pub const fn default_max_recursion_depth() -> u32 {
+    10
 }
 
 /// Where an attempt stands.

@@ -39,6 +39,8 @@ pub struct RunnerOptions {
     /// How long a query that reads tables waits for the first worker
     /// (`query-manager.required-workers-max-wait`).
     pub workers_max_wait: Duration,
+    /// Steps of a WITH RECURSIVE (`max-recursion-depth`); sessions may set another number.
+    pub max_recursion_depth: u32,
 }
 
 /// The query engine behind the client API.
@@ -282,6 +284,8 @@ impl Runner {
                 "datafusion.execution.target_partitions".to_owned(),
                 self.options.partitions.max(2).to_string(),
             )],
+            max_recursion_depth: dialect::max_recursion_depth(query.context())
+                .unwrap_or(self.options.max_recursion_depth),
             operator_metrics: false,
         }
     }

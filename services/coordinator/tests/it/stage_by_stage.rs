@@ -44,6 +44,7 @@ pub async fn run(plan: &StagePlan, engine: &Engine) -> Result<Ran, Failure> {
         user: "test".into(),
         start_time_ns: 0,
         settings: vec![],
+        max_recursion_depth: 10,
         operator_metrics: false,
     };
     let mut outputs: Vec<Vec<TaskOutput>> = Vec::new();

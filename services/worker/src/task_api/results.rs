@@ -48,7 +48,7 @@ pub(super) async fn read(
     let max_wait = Duration::from_millis(query.max_wait_ms).min(LONGEST_WAIT);
     let max_bytes = query.max_bytes.unwrap_or(ANSWER_BYTES).min(LARGEST_ANSWER_BYTES);
     let deadline = Instant::now() + max_wait;
-    let none = Pages { bytes: Vec::new(), next_token: token, complete: false };
+    let none = Pages { bytes: Vec::new(), referenced: 0, next_token: token, complete: false };
     // Tasks are created in parallel: a reader may come before its producer.
     let Some(task) = worker.tasks.created(&attempt, deadline).await else {
         return answer(&worker, none);
@@ -99,6 +99,7 @@ fn answer(worker: &Worker, pages: Pages) -> Response {
     ];
     let body = PagesBody::new(pages.bytes);
     worker.exchange_metrics.sent.increment(body.left);
+    worker.exchange_metrics.sent_referenced.increment(pages.referenced as u64);
     (headers, Body::new(body)).into_response()
 }
 

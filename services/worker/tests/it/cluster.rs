@@ -250,6 +250,7 @@ pub fn request(plan: &Arc<dyn ExecutionPlan>, readers: u32) -> TaskRequest {
             user: "test".into(),
             start_time_ns: 0,
             settings: Vec::new(),
+            max_recursion_depth: 10,
             operator_metrics: false,
         },
     }

@@ -81,6 +81,8 @@ pub(crate) const PROPERTIES: &[Property] = &[
     ignored("query.max-write-physical-size", Kind::Size, "", COORDINATOR, "Trino: bytes that a query writes", WRITES),
     ignored("query.max-output-rows", COUNT, "", COORDINATOR, "Trino: rows that a query gives", NO_LIMIT),
     ignored("query.max-stage-count", COUNT, "150", COORDINATOR, "Trino: stages of a query", NO_LIMIT),
+    honoured("max-recursion-depth", Kind::Int(1), "10", COORDINATOR,
+        "Steps of a WITH RECURSIVE; sessions may set another number (`max_recursion_depth`)"),
     honoured("query.max-length", Kind::Int(1), "1000000", COORDINATOR,
         "Characters of a statement; the body of a request may have 16MB"),
     ignored("query.max-history", COUNT, "100", COORDINATOR, "Trino: finished queries to remember", HISTORY),

@@ -6,9 +6,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::listing::PartitionedFile;
@@ -204,9 +206,9 @@ fn failed(message: String) -> datafusion::object_store::Error {
     datafusion::object_store::Error::Generic { store: "files", source: Box::new(failure) }
 }
 
-#[async_trait]
-impl ObjectStore for GuardedStore {
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> StoreResult<GetResult> {
+impl GuardedStore {
+    /// What the store has, if it is of the version that is known.
+    async fn found(&self, location: &Path, options: GetOptions) -> StoreResult<GetResult> {
         use datafusion::object_store::Error;
         let known = self.versions.get(location);
         let found = self.inner.get_opts(location, options).await.map_err(|error| match error {
@@ -215,10 +217,23 @@ impl ObjectStore for GuardedStore {
             Error::Generic { .. } if known.is_some() => changed(location, "changed"),
             other => other,
         })?;
-        let Some(version) = known else { return Ok(found) };
-        if version.size != found.meta.size || version.last_modified != found.meta.last_modified {
-            return Err(changed(location, "changed"));
+        match known {
+            Some(version)
+                if version.size != found.meta.size
+                    || version.last_modified != found.meta.last_modified =>
+            {
+                Err(changed(location, "changed"))
+            }
+            _ => Ok(found),
         }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for GuardedStore {
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> StoreResult<GetResult> {
+        let found = self.found(location, options).await?;
+        let Some(version) = self.versions.get(location) else { return Ok(found) };
         let payload = match found.payload {
             GetResultPayload::File(file, path) => {
                 let range = found.range.clone();
@@ -234,6 +249,20 @@ impl ObjectStore for GuardedStore {
             stream => stream,
         };
         Ok(GetResult { payload, ..found })
+    }
+
+    /// What Parquet's reader asks for: pieces that need not be put together again.
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> StoreResult<Vec<Bytes>> {
+        let Some(version) = self.versions.get(location) else {
+            return self.inner.get_ranges(location, ranges).await;
+        };
+        let found = self.found(location, GetOptions::default()).await?;
+        match found.payload {
+            GetResultPayload::File(file, path) => {
+                pieces::all(file, path, version.clone(), ranges.to_vec()).await
+            }
+            GetResultPayload::Stream(_) => self.inner.get_ranges(location, ranges).await,
+        }
     }
 
     async fn put_opts(

@@ -56,6 +56,19 @@ pub(super) fn of(
     .boxed()
 }
 
+/// Returns several ranges of such a file, each in one piece.
+pub(super) async fn all(
+    file: File,
+    path: PathBuf,
+    version: ObjectMeta,
+    ranges: Vec<Range<u64>>,
+) -> Result<Vec<Bytes>> {
+    let read = Read { file, path, version };
+    tokio::task::spawn_blocking(move || ranges.into_iter().map(|range| read.piece(range)).collect())
+        .await
+        .map_err(|stopped| generic(stopped.into()))?
+}
+
 fn generic(source: Box<dyn std::error::Error + Send + Sync>) -> Error {
     Error::Generic { store: "files", source }
 }

@@ -12,7 +12,7 @@ pub(crate) mod statements;
 
 pub use properties::{
     PropertyKind, SESSION_PROPERTIES, SessionLimits, SessionProperty, is_duration, is_size,
-    session_property, shown_duration, shown_size,
+    max_recursion_depth, session_property, shown_duration, shown_size,
 };
 
 /// Checks a session before its statement runs.

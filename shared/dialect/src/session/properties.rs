@@ -69,6 +69,7 @@ pub const SESSION_PROPERTIES: &[SessionProperty] = &[
     property("join_reordering_strategy", OneOf(&["NONE", "ELIMINATE_CROSS_JOINS", "AUTOMATIC"]), "AUTOMATIC", "Join reordering strategy (no effect: the planner decides)"),
     property("legacy_catalog_roles", Boolean, "false", "Enable legacy role management syntax that assumed all roles are catalog scoped (no effect: there are no roles)"),
     property("max_hash_partition_count", Integer(1), "100", "Maximum number of partitions for distributed joins and aggregations (no effect: it follows from the number of workers)"),
+    property("max_recursion_depth", Integer(1), "10", "Maximum recursion depth for recursive common table expression"),
     property("query_max_cpu_time", Time, "1000000000.00d", "Maximum CPU time of a query"),
     property("query_max_execution_time", Time, "100.00d", "Maximum execution time of a query"),
     property("query_max_memory", Size, "20GB", "Maximum amount of distributed memory a query can use"),
@@ -154,6 +155,11 @@ impl SessionProperty {
             PropertyKind::TimeZone => Ok(()),
         }
     }
+}
+
+/// The most steps of a WITH RECURSIVE, where the session sets them.
+pub fn max_recursion_depth(context: &crate::ClientContext) -> Option<u32> {
+    context.session_properties.get("max_recursion_depth")?.parse().ok()
 }
 
 /// The limits that a session sets for its queries; all are optional, since those of the

@@ -61,6 +61,8 @@ pub struct Page {
     pub bytes: Bytes,
     /// How many rows it has.
     pub rows: usize,
+    /// Bytes that these rows reference in memory: what there is to send.
+    pub referenced: usize,
 }
 
 /// Makes pages of one stream of batches, in order.
@@ -205,7 +207,7 @@ impl PageEncoder {
             }
             _ => return Err(EncodeError::TooLarge { bytes: length }),
         }
-        Ok(Page { bytes: Bytes::from(page), rows })
+        Ok(Page { bytes: Bytes::from(page), rows, referenced: bytes })
     }
 }
 

@@ -16,7 +16,7 @@ use datafusion::logical_expr::Accumulator;
 use super::collect::Def;
 use crate::nested::cast;
 
-/// Batches that are kept as they come before they are put together.
+/// Batches that are kept as they come, at least, before they are put together.
 const MAX_CHUNKS: usize = 32;
 
 /// Collects the rows of one group.
@@ -31,6 +31,9 @@ pub(super) struct Collected {
     /// Rows as they came, a column for each type.
     chunks: Vec<Vec<ArrayRef>>,
     bytes: usize,
+    /// Rows in the first chunk, that were put together, and in those that came since.
+    together: usize,
+    since: usize,
 }
 
 impl std::fmt::Debug for Collected {
@@ -48,23 +51,30 @@ impl Collected {
         order: Vec<SortOptions>,
         distinct: bool,
     ) -> Self {
-        Self { def, types, arguments, result, order, distinct, chunks: Vec::new(), bytes: 0 }
+        let chunks = Vec::new();
+        let (bytes, together, since) = (0, 0, 0);
+        Self { def, types, arguments, result, order, distinct, chunks, bytes, together, since }
     }
 
     fn push(&mut self, columns: Vec<ArrayRef>) -> Result<()> {
-        if columns.first().is_none_or(|column| column.is_empty()) {
+        let rows = columns.first().map_or(0, |column| column.len());
+        if rows == 0 {
             return Ok(());
         }
+        self.since += rows;
         self.bytes += bytes_of(&columns);
         self.chunks.push(columns);
         // With an order or without repetitions all rows must stay until the end.
         let compact = self.def.compact.filter(|_| self.order.is_empty() && !self.distinct);
-        if self.chunks.len() > MAX_CHUNKS || compact.is_some() {
+        // Not before there are twice as many rows: a row is copied few times however many come.
+        let many = self.chunks.len() > MAX_CHUNKS && self.since >= self.together;
+        if many || compact.is_some() {
             let mut columns = self.columns()?;
             if let Some(compact) = compact {
                 columns = compact(&columns)?;
             }
             self.bytes = bytes_of(&columns);
+            (self.together, self.since) = (columns.first().map_or(0, |column| column.len()), 0);
             self.chunks = vec![columns];
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Aggregates.
 
+mod array_agg;
 mod average;
 mod collect;
 mod collected;
@@ -21,6 +22,7 @@ pub(crate) fn functions() -> Functions {
     let tables = [extremes::TABLE, maps::TABLE, numbers::TABLE, percentile::TABLE, texts::TABLE];
     let mut aggregate: Vec<_> = tables.into_iter().flat_map(collect::family).collect();
     aggregate.push(Arc::new(AggregateUDF::new_from_impl(sum::Sum::default())));
+    aggregate.push(Arc::new(AggregateUDF::new_from_impl(array_agg::ArrayAgg::default())));
     aggregate.push(Arc::new(AggregateUDF::new_from_impl(average::Average::default())));
     Functions { aggregate, ..Functions::default() }
 }

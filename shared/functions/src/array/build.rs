@@ -8,9 +8,12 @@ use arrow::array::{
 use arrow::compute::{concat as concat_arrays, take};
 use arrow::datatypes::{DataType, Field, Fields, Int64Type};
 use datafusion::common::{Result, ScalarValue};
+use datafusion::error::DataFusionError;
+use waterbear_protocol::Failure;
 use waterbear_types::anonymous_field;
 
 use super::access::is_integer;
+use crate::datetime::{Steps, sequence_count, sequence_types};
 use crate::nested::{Def, Gather, Lists, Resolved, common, invalid, item_of, list_of};
 
 pub(super) const TABLE: &[Def] = &[
@@ -230,17 +233,36 @@ fn trim(arguments: &[ArrayRef], _: &Field) -> Result<ArrayRef> {
 }
 
 fn sequence_type(types: &[DataType], _: &Constants<'_>) -> Option<Resolved> {
-    let integers = types.iter().all(is_integer) && (2..=3).contains(&types.len());
-    let list = DataType::new_list(DataType::Int64, true);
-    integers.then(|| Resolved::new(vec![DataType::Int64; types.len()], list))?
+    if !(2..=3).contains(&types.len()) {
+        return None;
+    }
+    if types.iter().all(is_integer) {
+        let list = DataType::new_list(DataType::Int64, true);
+        return Resolved::new(vec![DataType::Int64; types.len()], list);
+    }
+    let (arguments, item) = sequence_types(types)?;
+    Resolved::new(arguments, DataType::new_list(item, true))
 }
 
 fn sequence(arguments: &[ArrayRef], result: &Field) -> Result<ArrayRef> {
+    let failed = |failure: Failure| DataFusionError::External(Box::new(failure));
     let item = item_of(result.data_type()).ok_or_else(|| invalid("not an array"))?;
+    let (mut values, mut lists) = (Vec::new(), Gather::default());
+    if *item.data_type() != DataType::Int64 {
+        let steps = Steps::new(arguments).map_err(failed)?;
+        for row in 0..arguments[0].len() {
+            let before = values.len();
+            match steps.push(row, MAX_ITEMS, &mut values).map_err(failed)? {
+                true => lists.push(before..values.len()),
+                false => lists.push_null(),
+            }
+        }
+        let values = steps.kind().array(&Int64Array::from(values)).map_err(failed)?;
+        return lists.lists(&values, &item);
+    }
     let from = arguments[0].as_primitive::<Int64Type>();
     let to = arguments[1].as_primitive::<Int64Type>();
     let step = arguments.get(2).map(|step| step.as_primitive::<Int64Type>());
-    let (mut values, mut lists) = (Vec::new(), Gather::default());
     for row in 0..from.len() {
         let unknown = step.is_some_and(|step| step.is_null(row));
         if from.is_null(row) || to.is_null(row) || unknown {
@@ -249,30 +271,14 @@ fn sequence(arguments: &[ArrayRef], result: &Field) -> Result<ArrayRef> {
         }
         let (from, to) = (from.value(row), to.value(row));
         let step = step.map_or(if from <= to { 1 } else { -1 }, |step| step.value(row));
+        let (ends, between) = ((from <= to, from == to), i128::from(to) - i128::from(from));
+        let count = sequence_count(step, ends, between, MAX_ITEMS).map_err(failed)?;
         let before = values.len();
-        push_sequence(&mut values, from, to, step)?;
+        values.extend((0..count).map(|at| from + at * step));
         lists.push(before..values.len());
     }
     let values = Arc::new(Int64Array::from(values)) as ArrayRef;
     lists.lists(&values, &item)
-}
-
-fn push_sequence(values: &mut Vec<i64>, from: i64, to: i64, step: i64) -> Result<()> {
-    if step == 0 {
-        return Err(invalid("step must not be zero"));
-    }
-    if (step > 0) != (from <= to) && from != to {
-        return Err(invalid(
-            "sequence stop value should be greater than or equal to start value if step is \
-             greater than zero otherwise stop should be less than or equal to start",
-        ));
-    }
-    let count = (i128::from(to) - i128::from(from)) / i128::from(step) + 1;
-    if count > i128::from(MAX_ITEMS) {
-        return Err(invalid("result of sequence function must not have more than 10000 entries"));
-    }
-    values.extend((0..count as i64).map(|at| from + at * step));
-    Ok(())
 }
 
 fn zip_type(types: &[DataType], _: &Constants<'_>) -> Option<Resolved> {

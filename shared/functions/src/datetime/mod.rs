@@ -15,6 +15,7 @@ mod literal;
 mod parse;
 mod pattern;
 mod spans;
+mod steps;
 pub mod text;
 mod udf;
 mod units;
@@ -28,6 +29,7 @@ pub use parse::{
     IntervalField, Written, date, interval, is_time_with_zone, time, time_ticks, timestamp,
     timestamp_ticks,
 };
+pub(crate) use steps::{Steps, count as sequence_count, sequence_types};
 pub use value::Kind;
 pub use zone::Zone;
 

@@ -6,6 +6,7 @@ use std::str::Chars;
 use std::sync::Arc;
 
 use regex::{Captures, Regex};
+use waterbear_protocol::{ErrorCode, Failure};
 
 use crate::scalar::{Evaluated, TextArgument, invalid};
 
@@ -44,7 +45,7 @@ impl Patterns {
 /// Compiles a pattern of Java's syntax.
 ///
 /// # Errors
-/// INVALID_FUNCTION_ARGUMENT for what is malformed, and for what the engine does not have.
+/// INVALID_FUNCTION_ARGUMENT for what is malformed, NOT_SUPPORTED for what the engine has not.
 pub(super) fn compile(pattern: &str) -> Evaluated<Regex> {
     let translated = translate(pattern)?;
     Regex::new(&translated).map_err(|error| match error {
@@ -60,7 +61,8 @@ pub(super) fn compile(pattern: &str) -> Evaluated<Regex> {
 /// What means one thing in Java and another to the engine becomes the same, or is refused.
 fn translate(pattern: &str) -> Evaluated<String> {
     let refuse = |what: &str| {
-        Err(invalid(format!("Invalid regular expression '{pattern}': {what} is not supported")))
+        let text = format!("Regular expression '{pattern}': {what} is not supported");
+        Err(Failure::new(ErrorCode::NOT_SUPPORTED, text))
     };
     let mut translated = String::with_capacity(pattern.len());
     let mut rest = pattern.chars().peekable();
@@ -219,7 +221,7 @@ mod tests {
             let regex = compile(pattern).unwrap();
             assert_eq!(regex.find(text).unwrap().as_str(), found, "{pattern}");
         }
-        for pattern in [
+        let unsupported = [
             "a++",
             "a*+",
             "a{2}+",
@@ -232,11 +234,13 @@ mod tests {
             "(?U)a+",
             "[a--b]",
             "[[:alpha:]]",
-            "(",
-            "[",
-            "*a",
             r"\b{start}",
-        ] {
+        ];
+        for pattern in unsupported {
+            let failure = compile(pattern).unwrap_err();
+            assert_eq!(failure.code.name(), "NOT_SUPPORTED", "{pattern}: {}", failure.message);
+        }
+        for pattern in ["(", "[", "*a"] {
             let failure = compile(pattern).unwrap_err();
             assert_eq!(failure.code.name(), "INVALID_FUNCTION_ARGUMENT", "{pattern}");
         }

@@ -17,7 +17,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     aggregate("approx_percentile", "double, double", "double", "Approximate percentile"),
     aggregate("approx_percentile", "real, double", "real", "Approximate percentile"),
     aggregate("arbitrary", "T", "T", "Return an arbitrary non-null input value"),
-    aggregate("array_agg", "T", "array(T)", "Return an array of values").datafusion(),
+    aggregate("array_agg", "T", "array(T)", "Return an array of values"),
     aggregate("avg", "bigint", "double", "Returns the average value of the argument").datafusion(),
     aggregate("avg", "decimal(p,s)", "decimal(p,s)", "Returns the average value of the argument")
         .datafusion(),

@@ -119,6 +119,24 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "array(date)",
         "Sequence of dates with a step",
     ),
+    scalar(
+        "sequence",
+        "date, date, interval year to month",
+        "array(date)",
+        "Sequence of dates with a step of months",
+    ),
+    scalar(
+        "sequence",
+        "timestamp(p), timestamp(p), interval day to second",
+        "array(timestamp(p))",
+        "Sequence of timestamps with a step",
+    ),
+    scalar(
+        "sequence",
+        "timestamp(p), timestamp(p), interval year to month",
+        "array(timestamp(p))",
+        "Sequence of timestamps with a step of months",
+    ),
     scalar("shuffle", "array(E)", "array(E)", "Generates a random permutation of an array")
         .random(),
     scalar("slice", "array(E), bigint, bigint", "array(E)", "Elements from a position"),
