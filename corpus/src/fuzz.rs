@@ -14,8 +14,8 @@ const ENOUGH: usize = 20;
 /// Errors that may be in any answer: a query that one way refuses need not be refused by another.
 const REFUSED: &str = "NOT_SUPPORTED";
 
-/// Runs the queries of `seed`, without the first `skip`, for so long; prints each difference with its statement, and whether
-/// there was none.
+/// Runs the queries of `seed`, without the first `skip`, for so long; prints each difference with
+/// its statement, and whether there was none.
 ///
 /// # Errors
 /// When a process has ended.
