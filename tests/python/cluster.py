@@ -128,7 +128,7 @@ class Node:
     def log(self):
         return self.folder / "node.log"
 
-    def configure(self, environment, catalogs):
+    def configure(self, environment, catalogs, exchange=None):
         node = {
             "node.environment": environment,
             "node.id": self.name,
@@ -137,6 +137,8 @@ class Node:
         }
         write_properties(self.etc / "node.properties", node)
         write_properties(self.etc / "config.properties", self.properties)
+        if exchange:
+            write_properties(self.etc / "exchange-manager.properties", exchange)
         for name, properties in catalogs.items():
             write_properties(self.etc / "catalog" / f"{name}.properties", properties)
 
@@ -183,6 +185,8 @@ class Cluster:
     environment: str = "test"
     catalogs: dict = field(default_factory=lambda: {"tpch": TPCH})
     coordinator_properties: dict = field(default_factory=dict)
+    worker_properties: dict = field(default_factory=dict)
+    exchange: dict = None
     discovery: Node = None
     coordinator: Node = None
     workers: list = field(default_factory=list)
@@ -217,7 +221,8 @@ class Cluster:
     def add_worker(self, secret=None):
         """Starts one more worker; with its own secret where one is given."""
         name = f"worker-{len(self.workers) + 1}"
-        worker = self._node("worker", name, self._find_discovery(), secret)
+        properties = {**self._find_discovery(), **self.worker_properties}
+        worker = self._node("worker", name, properties, secret)
         self.workers.append(worker)
         return worker.start()
 
@@ -266,7 +271,7 @@ class Cluster:
         if self.https and role != "coordinator":
             common["http-server.https.port"] = https
         node = Node(role, name, folder, http, https, {**common, **properties})
-        node.configure(self.environment, self.catalogs)
+        node.configure(self.environment, self.catalogs, self.exchange)
         return node
 
     def _find_discovery(self):

@@ -151,12 +151,18 @@ def test_a_failed_query_leaves_its_connection_usable(cluster):
     assert [list(row) for row in cursor.execute("SELECT 2").fetchall()] == [[2]]
 
 
-@pytest.mark.parametrize("policy", ["TASK", "QUERY"])
-def test_a_retry_policy_that_does_not_exist_yet_is_refused_by_name(cluster, policy):
+def test_a_retry_policy_that_does_not_exist_yet_is_refused_by_name(cluster):
     with pytest.raises(TrinoUserError) as caught:
-        cluster.query("SELECT 1", session_properties={"retry_policy": policy})
+        cluster.query("SELECT 1", session_properties={"retry_policy": "QUERY"})
     assert caught.value.error_name == "NOT_SUPPORTED"
     assert "retry_policy" in caught.value.message
+
+
+def test_task_retries_without_an_exchange_manager_are_refused_before_any_work(cluster):
+    with pytest.raises(TrinoQueryError) as caught:
+        cluster.query("SELECT count(*) FROM nation", session_properties={"retry_policy": "TASK"})
+    assert caught.value.error_name == "EXCHANGE_MANAGER_NOT_CONFIGURED"
+    assert "exchange-manager.properties" in caught.value.message
 
 
 def test_an_unknown_session_property_is_refused(cluster):

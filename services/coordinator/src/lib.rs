@@ -17,6 +17,8 @@ pub mod system;
 pub mod transactions;
 pub mod write;
 
+pub use waterbear_dialect::RetryPolicy;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,7 @@ use waterbear_membership::Membership;
 use waterbear_outbound::{Channel, NodeSecurity};
 use waterbear_protocol::membership::NodeInfo;
 use waterbear_serve::stacks;
+use waterbear_spool::Spool;
 use waterbear_telemetry::ServiceMetrics;
 
 use crate::catalogs::Catalogs;
@@ -38,6 +41,8 @@ use crate::query::handle::QueryRegistry;
 use crate::query::limits::QueryLimits;
 use crate::query::runner::{Runner, RunnerOptions};
 use crate::scheduler::RunOptions;
+use crate::scheduler::run::reader_options;
+use crate::scheduler::spooled::{RetryOptions, SpooledOptions, SpooledScheduler};
 use crate::system::SystemSources;
 
 /// Requests of clients that are served at once; more are told to come again.
@@ -61,6 +66,8 @@ pub struct CoordinatorOptions {
     pub runner: RunnerOptions,
     /// How long a worker may be silent before it counts as lost.
     pub lease: Duration,
+    /// Where tasks leave their output, and how they run again; none without an exchange manager.
+    pub spool: Option<(Spool, RetryOptions)>,
     /// `query.client.timeout`.
     pub client_timeout: Duration,
     /// `http-server.process-forwarded`.
@@ -85,13 +92,28 @@ impl Coordinator {
         let sources = SystemSources { registry: Arc::clone(&registry), nodes };
         let catalogs = Arc::new(Catalogs::new(options.catalogs, sources));
         let metrics = ServiceMetrics::new(options.node.role.name(), options.node.node_id.as_str());
+        let (io, exchange_metrics) = (Handle::current(), ExchangeMetrics::new(&metrics.labels()));
+        let control = options.security.client(Channel::Control);
+        let spooled = options.spool.map(|(spool, retry)| {
+            let spooled = SpooledOptions {
+                spool,
+                retry,
+                control: control.clone(),
+                reader: reader_options(&io, &exchange_metrics),
+                io: io.clone(),
+                lease: options.lease,
+                start_id: registry.start_id().to_owned(),
+            };
+            SpooledScheduler::start(spooled, options.membership.clone())
+        });
         let run = RunOptions {
             engine: options.engine.clone(),
-            control: options.security.client(Channel::Control),
+            control,
             exchange: options.security.client(Channel::Exchange),
-            io: Handle::current(),
-            exchange_metrics: ExchangeMetrics::new(&metrics.labels()),
+            io,
+            exchange_metrics,
             lease: options.lease,
+            spooled,
         };
         let cluster = options.membership.clone();
         let ready = Ready::when(move || cluster.view().known);

@@ -201,6 +201,8 @@ mod tests {
             http_port: 2,
             started_ms,
             state: NodeState::Active,
+            memory_bytes: 0,
+            task_slots: 0,
         }
     }
 

@@ -54,6 +54,8 @@ fn node(role: Role, id: &str, started_ms: u64) -> NodeInfo {
         http_port: 2,
         started_ms,
         state: NodeState::Active,
+        memory_bytes: 0,
+        task_slots: 0,
     }
 }
 

@@ -10,11 +10,13 @@ use anyhow::{Context, Result, bail};
 use axum::Router;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use waterbear_config::{Config, ProcessForwarded};
+use waterbear_config::{BaseDirectories, Config, ProcessForwarded, Retry};
 use waterbear_connector::Connector;
+use waterbear_coordinator::RetryPolicy;
 use waterbear_coordinator::client_api::Forwarded;
 use waterbear_coordinator::query::limits::QueryLimits;
 use waterbear_coordinator::query::runner::RunnerOptions;
+use waterbear_coordinator::scheduler::spooled::{Limits, MemoryGrowth, RetryOptions};
 use waterbear_coordinator::{Coordinator, CoordinatorOptions};
 use waterbear_discovery::{DiscoveryOptions, DiscoveryService};
 use waterbear_engine::{Engine, EngineOptions};
@@ -22,7 +24,10 @@ use waterbear_membership::{Announcer, Membership};
 use waterbear_outbound::Channel;
 use waterbear_serve::Server;
 use waterbear_serve::info::{self, NodeStatus};
-use waterbear_worker::{WorkerLimits, WorkerOptions, WorkerService};
+use waterbear_spool::Spool;
+use waterbear_spool::spool::Location;
+use waterbear_spool::store::FilesystemStore;
+use waterbear_worker::{WorkerLimits, WorkerOptions, WorkerService, WorkerSpool};
 
 use crate::machine;
 use crate::node::Node;
@@ -31,6 +36,9 @@ use crate::node::Node;
 const LEASE: Duration = Duration::from_secs(3);
 /// How long a query waits for the first worker (Trino's query-manager.required-workers-max-wait).
 const WORKERS_MAX_WAIT: Duration = Duration::from_secs(300);
+/// How long attempts wait while there is no worker at all
+/// (Trino's node-scheduler.allowed-no-matching-node-period).
+const NO_NODES_AFTER: Duration = Duration::from_secs(600);
 
 /// A role that runs.
 pub struct Running {
@@ -93,18 +101,66 @@ pub fn discovery(mut node: Node) -> Result<Running> {
     Ok(Running { parts: vec![service, renewal], _node: Arc::new(node) })
 }
 
+/// Where a node spools, and in what pieces.
+#[derive(Debug, Clone)]
+pub struct ExchangeSettings {
+    /// The base directories.
+    pub folders: Vec<PathBuf>,
+    /// `exchange.sink-buffer-size`.
+    pub sink_buffer_size: u64,
+}
+
+impl ExchangeSettings {
+    /// What `exchange-manager.properties` says; S3 is refused when it is read.
+    pub fn of(config: &Config) -> Option<Self> {
+        let manager = config.exchange_manager.as_ref()?;
+        let folders = match &manager.base_directories {
+            BaseDirectories::Local(folders) => folders.clone(),
+            BaseDirectories::S3(_) => return None,
+        };
+        Some(Self { folders, sink_buffer_size: manager.sink_buffer_size.bytes() })
+    }
+
+    /// Opens the spool, and finds out whether it can be used.
+    async fn open(&self, node: &Node) -> Result<Spool> {
+        let location = |folder: &PathBuf| {
+            let name = folder.display().to_string();
+            Location { store: Arc::new(FilesystemStore::new(name.clone(), folder)), name }
+        };
+        let locations = self.folders.iter().map(location).collect();
+        let namespace = node.security.keys().spool_namespace();
+        let spool = Spool::new(locations, namespace, &node.info.environment);
+        spool.check().await.context("exchange.base-directories: cannot be used")?;
+        Ok(spool)
+    }
+}
+
 /// How a worker runs its tasks.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct WorkerSettings {
     /// What it may use.
     pub share: Share,
     /// `task.client.timeout`.
     pub client_timeout: Duration,
+    /// Where tasks spool.
+    pub exchange: Option<ExchangeSettings>,
+    /// `task.max-spooled-tasks`.
+    pub max_spooled_tasks: Option<u32>,
 }
 
 /// Starts a service that executes tasks.
-pub fn worker(mut node: Node, settings: WorkerSettings) -> Result<Running> {
+pub async fn worker(mut node: Node, settings: WorkerSettings) -> Result<Running> {
     let engine = engine(&node, settings.share)?;
+    node.info.memory_bytes = engine.memory_limit() as u64;
+    let threads = u32::try_from(settings.share.threads).unwrap_or(u32::MAX);
+    node.info.task_slots = settings.max_spooled_tasks.unwrap_or(threads.max(2));
+    let spool = match &settings.exchange {
+        Some(exchange) => Some(WorkerSpool {
+            spool: exchange.open(&node).await?,
+            sink_buffer_bytes: usize::try_from(exchange.sink_buffer_size).unwrap_or(usize::MAX),
+        }),
+        None => None,
+    };
     let http = node.http_listener()?;
     let mut running = WorkerService::start(WorkerOptions {
         node: node.info.clone(),
@@ -113,6 +169,7 @@ pub fn worker(mut node: Node, settings: WorkerSettings) -> Result<Running> {
         internal_listener: node.internal.take(),
         client_timeout: settings.client_timeout,
         limits: WorkerLimits::of_memory(engine.memory_limit()),
+        spool,
         shutdown: node.shutdown.clone(),
     });
     let mut parts = running.take_parts();
@@ -158,6 +215,10 @@ pub struct CoordinatorSettings {
     pub alternate_header: Option<String>,
     /// The configured catalogs.
     pub catalogs: BTreeMap<String, Arc<dyn Connector>>,
+    /// Where tasks spool.
+    pub exchange: Option<ExchangeSettings>,
+    /// What runs again after a failure.
+    pub retry: Retry,
 }
 
 impl CoordinatorSettings {
@@ -185,9 +246,35 @@ impl CoordinatorSettings {
     }
 }
 
+/// How tasks run again.
+fn retry_options(retry: &Retry) -> RetryOptions {
+    let limits = Limits {
+        retries: retry.task_attempts,
+        initial_delay: retry.initial_delay,
+        max_delay: retry.max_delay,
+        delay_scale: retry.delay_scale,
+        memory: MemoryGrowth { factor: retry.task_memory_growth, ..MemoryGrowth::default() },
+        ..Limits::default()
+    };
+    let task_memory = retry.task_memory.map(|size| size.bytes());
+    RetryOptions { limits, task_memory, no_nodes_after: NO_NODES_AFTER }
+}
+
+const fn policy(policy: waterbear_config::RetryPolicy) -> RetryPolicy {
+    match policy {
+        waterbear_config::RetryPolicy::None => RetryPolicy::None,
+        waterbear_config::RetryPolicy::Query => RetryPolicy::Query,
+        waterbear_config::RetryPolicy::Task => RetryPolicy::Task,
+    }
+}
+
 /// Starts the service that clients talk to.
-pub fn coordinator(mut node: Node, settings: CoordinatorSettings) -> Result<Running> {
+pub async fn coordinator(mut node: Node, settings: CoordinatorSettings) -> Result<Running> {
     let engine = engine(&node, settings.share)?;
+    let spool = match &settings.exchange {
+        Some(exchange) => Some((exchange.open(&node).await?, retry_options(&settings.retry))),
+        None => None,
+    };
     let http = node.http_listener()?;
     let membership = Membership::spawn(
         node.security.client(Channel::Control),
@@ -206,8 +293,13 @@ pub fn coordinator(mut node: Node, settings: CoordinatorSettings) -> Result<Runn
                 .unwrap_or(usize::MAX),
             workers_max_wait: WORKERS_MAX_WAIT,
             max_recursion_depth: settings.max_recursion_depth,
+            retry_policy: policy(settings.retry.policy),
+            allowed_policies: settings.retry.allowed.iter().copied().map(policy).collect(),
+            bytes_per_task: usize::try_from(settings.retry.task_target_size.bytes())
+                .unwrap_or(usize::MAX),
         },
         lease: LEASE,
+        spool,
         client_timeout: settings.client_timeout,
         process_forwarded: settings.process_forwarded,
         limits: settings.limits,

@@ -103,6 +103,8 @@ impl Node {
             http_port,
             started_ms: started.as_millis() as u64,
             state: NodeState::Active,
+            memory_bytes: 0,
+            task_slots: 0,
         };
         let http = Some(http);
         let discovery = spec.discovery;

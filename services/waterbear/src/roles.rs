@@ -14,7 +14,7 @@ use waterbear_outbound::Peer;
 use waterbear_protocol::membership::Role;
 use waterbear_telemetry::{init_logging, install_metrics};
 
-use crate::cluster::{self, CoordinatorSettings, Running, Share, WorkerSettings};
+use crate::cluster::{self, CoordinatorSettings, ExchangeSettings, Running, Share, WorkerSettings};
 use crate::machine;
 use crate::node::{Node, NodeSpec};
 
@@ -46,12 +46,12 @@ async fn serve(role: Role, source: &Source) -> Result<()> {
     stop_at_signals(&shutdown)?;
     let node = Node::open(spec(role, &config).await?, install_metrics(), shutdown).await?;
     announce_start(&node);
-    let running = start(role, node, &config, catalogs)?;
+    let running = start(role, node, &config, catalogs).await?;
     running.ended().await;
     Ok(())
 }
 
-fn start(
+async fn start(
     role: Role,
     node: Node,
     config: &Config,
@@ -60,13 +60,17 @@ fn start(
     let threads = config.task.max_worker_threads.unwrap_or_else(machine::cores);
     let share = Share::of(config, 1, threads);
     match role {
-        Role::Worker => cluster::worker(
-            node,
-            WorkerSettings { share, client_timeout: config.task.client_timeout },
-        ),
-        Role::Coordinator => cluster::coordinator(
-            node,
-            CoordinatorSettings {
+        Role::Worker => {
+            let settings = WorkerSettings {
+                share,
+                client_timeout: config.task.client_timeout,
+                exchange: ExchangeSettings::of(config),
+                max_spooled_tasks: config.task.max_spooled_tasks,
+            };
+            cluster::worker(node, settings).await
+        }
+        Role::Coordinator => {
+            let settings = CoordinatorSettings {
                 share: Share { threads: machine::cores(), ..share },
                 partitions: config.task.concurrency.unwrap_or(threads),
                 bytes_per_partition: config.task.bytes_per_partition.bytes(),
@@ -76,8 +80,11 @@ fn start(
                 max_recursion_depth: config.query.max_recursion_depth,
                 alternate_header: config.http.alternate_header.clone(),
                 catalogs,
-            },
-        ),
+                exchange: ExchangeSettings::of(config),
+                retry: config.retry.clone(),
+            };
+            cluster::coordinator(node, settings).await
+        }
         Role::Discovery | Role::Operator => cluster::discovery(node),
     }
 }

@@ -17,7 +17,7 @@ use waterbear_protocol::membership::Role;
 use waterbear_serve::BindError;
 use waterbear_telemetry::{MetricsHandle, init_logging, install_metrics};
 
-use crate::cluster::{self, CoordinatorSettings, Running, Share, WorkerSettings};
+use crate::cluster::{self, CoordinatorSettings, ExchangeSettings, Running, Share, WorkerSettings};
 use crate::machine;
 use crate::node::{Node, NodeSpec, loopback};
 use crate::roles::{catalog_files, environment, stop_at_signals, warn};
@@ -25,6 +25,8 @@ use crate::sql::{self, SqlArgs};
 
 /// The port of clients, unless it is taken or another was asked for.
 const DEFAULT_PORT: u16 = 8080;
+/// `exchange.sink-buffer-size` where there is no exchange-manager.properties.
+const DEFAULT_SINK_BUFFER: u64 = 32 << 20;
 /// How long the first statement waits for the workers to appear.
 const READY: Duration = Duration::from_secs(10);
 
@@ -124,10 +126,20 @@ impl Cluster {
         }];
         let mut parts = vec![cluster::discovery(discovery)?];
         let share = share(config, args.workers);
+        // A whole cluster on one machine has a folder that all its nodes share.
+        let exchange = ExchangeSettings::of(config).unwrap_or_else(|| ExchangeSettings {
+            folders: vec![data_dir.join("exchange")],
+            sink_buffer_size: DEFAULT_SINK_BUFFER,
+        });
         for number in 1..=args.workers {
             let node = maker.node(Role::Worker, number, 0, peers.clone()).await?;
-            let client_timeout = config.task.client_timeout;
-            parts.push(cluster::worker(node, WorkerSettings { share, client_timeout })?);
+            let settings = WorkerSettings {
+                share,
+                client_timeout: config.task.client_timeout,
+                exchange: Some(exchange.clone()),
+                max_spooled_tasks: config.task.max_spooled_tasks,
+            };
+            parts.push(cluster::worker(node, settings).await?);
         }
         let node = maker.coordinator(args, peers.clone()).await?;
         let port = node.info.http_port;
@@ -142,8 +154,10 @@ impl Cluster {
             max_recursion_depth: config.query.max_recursion_depth,
             alternate_header: config.http.alternate_header.clone(),
             catalogs: cluster::catalogs(&catalogs(args, config))?,
+            exchange: Some(exchange),
+            retry: config.retry.clone(),
         };
-        parts.push(cluster::coordinator(node, settings)?);
+        parts.push(cluster::coordinator(node, settings).await?);
         Ok(Self { parts, port, data_dir, _temporary: temporary })
     }
 

@@ -22,6 +22,7 @@ use waterbear_outbound::{Channel, InternalClient, NodeSecurity};
 use waterbear_protocol::membership::NodeInfo;
 use waterbear_protocol::task::TaskStatus;
 use waterbear_serve::Server;
+use waterbear_spool::Spool;
 use waterbear_telemetry::ServiceMetrics;
 
 use metric::TaskMetrics;
@@ -67,8 +68,19 @@ pub struct WorkerOptions {
     pub client_timeout: Duration,
     /// Memory and concurrency of exchanges.
     pub limits: WorkerLimits,
+    /// Where tasks spool; none without an exchange manager.
+    pub spool: Option<WorkerSpool>,
     /// Stops the worker.
     pub shutdown: CancellationToken,
+}
+
+/// Where the tasks of a worker spool.
+#[derive(Debug, Clone)]
+pub struct WorkerSpool {
+    /// The locations.
+    pub spool: Spool,
+    /// Bytes of pages that come together before a task writes them (`exchange.sink-buffer-size`).
+    pub sink_buffer_bytes: usize,
 }
 
 /// What all tasks of a worker share.
@@ -82,6 +94,7 @@ struct Worker {
     client_timeout: Duration,
     limits: WorkerLimits,
     exchange_metrics: ExchangeMetrics,
+    spool: Option<WorkerSpool>,
     tasks: Tasks,
     shutdown: CancellationToken,
 }
@@ -100,6 +113,7 @@ impl WorkerService {
             internal_listener,
             client_timeout,
             limits,
+            spool,
             shutdown,
         } = options;
         let metrics = ServiceMetrics::new("worker", node.node_id.to_string());
@@ -112,6 +126,7 @@ impl WorkerService {
             engine,
             client_timeout,
             limits,
+            spool,
             shutdown: shutdown.clone(),
         });
         let router = task_api::router(&worker, &security, &metrics);

@@ -8,10 +8,12 @@
 //!
 //! A task *runs* while its plan produces rows, and *flushes* while others still read what it has
 //! produced: the plan and its memory are gone by then. Once it is done only its status is left.
+//! A task that spools has no readers: it commits its output while it runs, and is finished then.
 
 mod fetch;
 mod inputs;
 mod run;
+mod spooled;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -21,9 +23,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use waterbear_engine::PreparedTask;
-use waterbear_exchange::OutputBuffer;
+use waterbear_exchange::{OutputBuffer, SpoolSink};
 use waterbear_ids::AttemptId;
 use waterbear_protocol::Failure;
+use waterbear_protocol::spool::CommittedRecord;
 use waterbear_protocol::task::{OperatorMetrics, TaskState, TaskStats, TaskStatus};
 
 pub(crate) use run::run;
@@ -45,14 +48,38 @@ pub(crate) struct Task {
     /// The final status shall have what each operator has cost.
     wants_operators: AtomicBool,
     operators: OnceLock<Vec<OperatorMetrics>>,
+    /// What it has committed.
+    committed: OnceLock<CommittedRecord>,
+    spool_reads: Arc<AtomicU64>,
+    /// Bytes written to the spool, and requests that wrote them.
+    spooled: (AtomicU64, AtomicU64),
 }
 
 #[derive(Debug)]
 enum Phase {
     Preparing,
-    Running { prepared: Arc<PreparedTask>, output: Arc<OutputBuffer> },
+    Running { prepared: Arc<PreparedTask>, output: Destination },
     Flushing { output: Arc<OutputBuffer>, stats: TaskStats },
     Done { state: TaskState, failure: Option<Failure>, stats: TaskStats },
+}
+
+/// Where a running task's output goes.
+#[derive(Debug, Clone)]
+enum Destination {
+    /// To readers.
+    Buffer(Arc<OutputBuffer>),
+    /// To the spool.
+    Spool(Arc<SpoolSink>),
+}
+
+impl Destination {
+    /// Rows and bytes given to it so far, and the bytes that it holds.
+    fn figures(&self) -> (u64, u64, usize) {
+        match self {
+            Self::Buffer(buffer) => (buffer.rows(), buffer.bytes(), buffer.buffered_bytes()),
+            Self::Spool(sink) => (sink.rows(), sink.bytes(), sink.buffered_bytes()),
+        }
+    }
 }
 
 /// Where a task's output is.
@@ -76,6 +103,9 @@ impl Task {
             input_bytes: Arc::new(AtomicU64::new(0)),
             wants_operators: AtomicBool::new(false),
             operators: OnceLock::new(),
+            committed: OnceLock::new(),
+            spool_reads: Arc::default(),
+            spooled: Default::default(),
         }
     }
 
@@ -112,7 +142,12 @@ impl Task {
             true => self.operators.get().cloned().unwrap_or_default(),
             false => Vec::new(),
         };
-        TaskStatus { attempt: self.attempt.clone(), version, state, failure, stats, operators }
+        let output = match state {
+            TaskState::Finished => self.committed.get().cloned(),
+            _ => None,
+        };
+        let attempt = self.attempt.clone();
+        TaskStatus { attempt, version, state, failure, stats, output, operators }
     }
 
     /// The status as soon as it is newer than `version`, or what it is after `max_wait`.
@@ -130,19 +165,23 @@ impl Task {
             Phase::Preparing => None,
             Phase::Running { prepared, output } => {
                 prepared.add_stats(&mut stats);
-                Some(output)
+                Some(output.clone())
             }
             Phase::Flushing { output, stats: last } => {
                 stats = *last;
-                Some(output)
+                Some(Destination::Buffer(Arc::clone(output)))
             }
         };
         stats.created_ms = self.created_ms;
         stats.exchange_input_bytes = self.input_bytes.load(Ordering::Relaxed);
+        stats.spool_reads = self.spool_reads.load(Ordering::Relaxed);
+        stats.spooled_bytes = self.spooled.0.load(Ordering::Relaxed);
+        stats.spool_writes = self.spooled.1.load(Ordering::Relaxed);
         if let Some(output) = output {
-            stats.output_rows = output.rows();
-            stats.output_bytes = output.bytes();
-            stats.memory_bytes += output.buffered_bytes() as u64;
+            let (rows, bytes, held) = output.figures();
+            stats.output_rows = rows;
+            stats.output_bytes = bytes;
+            stats.memory_bytes += held as u64;
             stats.peak_memory_bytes = stats.peak_memory_bytes.max(stats.memory_bytes);
         }
         stats
@@ -157,9 +196,10 @@ impl Task {
         let _ = tokio::time::timeout_at(deadline, prepared).await;
         match &*self.phase.borrow() {
             Phase::Preparing => Output::NotYet,
-            Phase::Running { output, .. } | Phase::Flushing { output, .. } => {
-                Output::Ready(Arc::clone(output))
-            }
+            Phase::Running { output: Destination::Buffer(output), .. }
+            | Phase::Flushing { output, .. } => Output::Ready(Arc::clone(output)),
+            // What is spooled is read in the spool.
+            Phase::Running { .. } => Output::Gone(TaskState::Running, None),
             Phase::Done { state, failure, .. } => Output::Gone(*state, failure.clone()),
         }
     }
@@ -167,7 +207,7 @@ impl Task {
     // --- transitions
 
     /// Preparing → running.
-    fn run(&self, prepared: Arc<PreparedTask>, output: Arc<OutputBuffer>) {
+    fn run(&self, prepared: Arc<PreparedTask>, output: Destination) {
         self.phase.send_if_modified(|phase| {
             let preparing = matches!(phase, Phase::Preparing);
             if preparing {
@@ -181,7 +221,9 @@ impl Task {
     fn flush(&self) {
         let mut last = None;
         self.phase.send_if_modified(|phase| {
-            let Phase::Running { prepared, output } = phase else { return false };
+            let Phase::Running { prepared, output: Destination::Buffer(output) } = phase else {
+                return false;
+            };
             let (prepared, output) = (Arc::clone(prepared), Arc::clone(output));
             let mut stats = TaskStats::default();
             prepared.add_stats(&mut stats);
@@ -223,7 +265,11 @@ impl Task {
             last = Some(std::mem::replace(phase, Phase::Done { state, failure, stats }));
             true
         });
-        if let Some(Phase::Running { output, .. } | Phase::Flushing { output, .. }) = &last {
+        if let Some(
+            Phase::Running { output: Destination::Buffer(output), .. }
+            | Phase::Flushing { output, .. },
+        ) = &last
+        {
             output.abort();
         }
         self.done.cancel();

@@ -129,6 +129,8 @@ pub struct Task {
     pub bytes_per_partition: DataSize,
     /// `task.client.timeout`.
     pub client_timeout: Duration,
+    /// `task.max-spooled-tasks`, if given; at least 1.
+    pub max_spooled_tasks: Option<u32>,
 }
 
 /// A retry policy.
@@ -162,10 +164,24 @@ impl RetryPolicy {
 /// `retry-policy*`.
 #[derive(Debug, Clone)]
 pub struct Retry {
-    /// `retry-policy`: only [`RetryPolicy::None`] so far.
+    /// `retry-policy`: not [`RetryPolicy::Query`] so far.
     pub policy: RetryPolicy,
     /// `retry-policy.allowed`, in order, each once.
     pub allowed: Vec<RetryPolicy>,
+    /// `task-retry-attempts-per-task`.
+    pub task_attempts: u32,
+    /// `retry-initial-delay`.
+    pub initial_delay: Duration,
+    /// `retry-max-delay`.
+    pub max_delay: Duration,
+    /// `retry-delay-scale-factor`; at least 1.
+    pub delay_scale: f64,
+    /// `fault-tolerant-execution-task-memory`, if given.
+    pub task_memory: Option<DataSize>,
+    /// `fault-tolerant-execution-task-memory-growth-factor`; at least 1.
+    pub task_memory_growth: f64,
+    /// `fault-tolerant-execution-arbitrary-distribution-compute-task-target-size-min`.
+    pub task_target_size: DataSize,
 }
 
 /// `exchange-manager.properties`: read and checked.
@@ -173,6 +189,8 @@ pub struct Retry {
 pub struct ExchangeManager {
     /// `exchange.base-directories`.
     pub base_directories: BaseDirectories,
+    /// `exchange.sink-buffer-size`.
+    pub sink_buffer_size: DataSize,
 }
 
 /// One file of `catalog/`.

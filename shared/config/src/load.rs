@@ -173,6 +173,9 @@ impl Load<'_> {
                     .settings
                     .get("task.bytes-per-partition", |text| text.parse().ok())?,
                 client_timeout: self.time("task.client.timeout")?,
+                max_spooled_tasks: self
+                    .settings
+                    .get("task.max-spooled-tasks", |text| text.parse().ok()),
             },
             retry: retry?,
             exchange_manager,
@@ -298,17 +301,39 @@ impl Load<'_> {
         let mut allowed = self.settings.get("retry-policy.allowed", policies)?;
         allowed.sort_unstable();
         allowed.dedup();
-        if policy != RetryPolicy::None {
-            let text = format!(
-                "{} is not supported yet: only NONE works so far, so remove the property",
-                policy.name()
-            );
+        if policy == RetryPolicy::Query {
+            let text = "QUERY is not supported yet: use TASK or NONE".to_owned();
             self.contradiction("retry-policy", text);
+        } else if policy == RetryPolicy::Task
+            && !self.settings.exchange_manager
+            && self.reader.process == Process::One(Role::Coordinator)
+        {
+            let text = "TASK needs a place for what tasks leave: write \
+                        exchange-manager.properties with exchange-manager.name=filesystem and \
+                        exchange.base-directories";
+            self.contradiction("retry-policy", text.to_owned());
         } else if !allowed.contains(&policy) {
             let text = format!("does not hold {}, which is retry-policy: add it", policy.name());
             self.contradiction("retry-policy.allowed", text);
         }
-        Some(Retry { policy, allowed })
+        let size = |text: &str| text.parse().ok();
+        let number = |text: &str| text.parse().ok();
+        let memory = "fault-tolerant-execution-task-memory";
+        let growth = "fault-tolerant-execution-task-memory-growth-factor";
+        let target = "fault-tolerant-execution-arbitrary-distribution-compute-task-target-size-min";
+        Some(Retry {
+            policy,
+            allowed,
+            task_attempts: self
+                .settings
+                .get("task-retry-attempts-per-task", |text| text.parse().ok())?,
+            initial_delay: self.time("retry-initial-delay")?,
+            max_delay: self.time("retry-max-delay")?,
+            delay_scale: self.settings.get("retry-delay-scale-factor", number)?,
+            task_memory: self.settings.get(memory, size),
+            task_memory_growth: self.settings.get(growth, number)?,
+            task_target_size: self.settings.get(target, size)?,
+        })
     }
 
     fn exchange_manager(&mut self) -> Option<ExchangeManager> {
@@ -319,10 +344,15 @@ impl Load<'_> {
         self.require_one(BASE_DIRECTORIES, "name where spooled data goes, such as /shared/spool");
         let base_directories =
             self.settings.get(BASE_DIRECTORIES, |text| BaseDirectories::parse(text).ok());
-        let text = "is read and checked, but nothing is spooled yet: retry-policy TASK and QUERY are not supported yet";
-        self.reader.warn("exchange-manager.properties".to_owned(), text);
-        self.check_s3(matches!(base_directories, Some(BaseDirectories::S3(_))));
-        base_directories.map(|base_directories| ExchangeManager { base_directories })
+        let sink_buffer_size =
+            self.settings.get("exchange.sink-buffer-size", |text| text.parse().ok())?;
+        let on_s3 = matches!(base_directories, Some(BaseDirectories::S3(_)));
+        self.check_s3(on_s3);
+        if on_s3 {
+            let text = "is on S3, which is not supported yet: name a folder that all nodes share";
+            self.contradiction(BASE_DIRECTORIES, text.to_owned());
+        }
+        Some(ExchangeManager { base_directories: base_directories?, sink_buffer_size })
     }
 
     /// Trino's rules about the properties of S3.

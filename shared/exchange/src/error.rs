@@ -33,6 +33,10 @@ impl From<ExchangeError> for Failure {
             FetchError::Gone(_) => ErrorCode::REMOTE_HOST_GONE,
             FetchError::TimedOut(_) => ErrorCode::PAGE_TRANSPORT_TIMEOUT,
             FetchError::Malformed(_) => ErrorCode::CORRUPT_PAGE,
+            FetchError::Lost(_) => {
+                let failure = Failure::new(ErrorCode::PAGE_TRANSPORT_ERROR, error.to_string());
+                return failure.on(error.node.node_id).without_input(error.attempt);
+            }
             FetchError::Dropped(_)
             | FetchError::Broken(_)
             | FetchError::Overloaded

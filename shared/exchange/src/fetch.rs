@@ -103,6 +103,9 @@ pub enum FetchError {
     /// The answer is not what it should be.
     #[error("{0}")]
     Malformed(String),
+    /// What was committed is gone from the spool, or damaged: only its producer can make it again.
+    #[error("its output is lost: {0}")]
+    Lost(String),
 }
 
 /// Asks producers for pages.

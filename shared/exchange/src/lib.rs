@@ -2,7 +2,8 @@
 //!
 //! Layout: [`page`] encodes and decodes batches; [`buffer`] holds a task's output until its
 //! readers have acknowledged it; [`reader`] reads many producers as one stream, through [`fetch`],
-//! which [`http`] does over the network; [`error`] names a producer that cannot be read.
+//! which [`http`] does over the network; [`spooled`] writes and reads the spool instead; [`error`]
+//! names a producer that cannot be read.
 
 pub mod buffer;
 pub mod error;
@@ -12,6 +13,7 @@ pub mod http;
 pub mod metric;
 pub mod page;
 pub mod reader;
+pub mod spooled;
 
 pub use buffer::{
     Chunk, Chunks, OutputBuffer, Pages, PartitionWriter, ReadError, WriteError, Written,
@@ -22,3 +24,4 @@ pub use held::HeldBytes;
 pub use http::HttpFetch;
 pub use metric::ExchangeMetrics;
 pub use reader::{ExchangeReader, ReaderOptions};
+pub use spooled::{SpoolFetch, SpoolSink};

@@ -206,6 +206,11 @@ impl Incarnation {
     pub fn random() -> Self {
         Self(rand::random())
     }
+
+    /// The number behind it.
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
 }
 
 impl fmt::Display for Incarnation {

@@ -95,6 +95,8 @@ async fn listening(options: SecurityOptions) -> Listening {
         http_port: 0,
         started_ms: 0,
         state: NodeState::Active,
+        memory_bytes: 0,
+        task_slots: 0,
     };
     let node = Listening {
         info,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use waterbear_ids::NodeId;
+use waterbear_ids::{AttemptId, NodeId};
 
 use crate::error_code::ErrorCode;
 
@@ -30,12 +30,16 @@ pub struct Failure {
     /// The node on which it happened, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeId>,
+    /// Attempts whose committed output is gone or damaged: this task is not to blame, and can run
+    /// once they have been made again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<AttemptId>,
 }
 
 impl Failure {
     /// A failure without place or node.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), location: None, node: None }
+        Self { code, message: message.into(), location: None, node: None, lost: Vec::new() }
     }
 
     /// Names the place in the SQL text.
@@ -47,6 +51,12 @@ impl Failure {
     /// Names the node.
     pub fn on(mut self, node: NodeId) -> Self {
         self.node = Some(node);
+        self
+    }
+
+    /// Names an input that is lost.
+    pub fn without_input(mut self, attempt: AttemptId) -> Self {
+        self.lost.push(attempt);
         self
     }
 }

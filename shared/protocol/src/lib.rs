@@ -2,12 +2,13 @@
 //!
 //! Layout: [`error_code`] has Trino's codes, [`failure`] what travels when something failed,
 //! [`membership`] announcements and views, [`task`] the task API between coordinator and workers,
-//! [`client`] the documents of Trino's client protocol.
+//! [`spool`] what is said of outputs in the spool, [`client`] the documents of Trino's client protocol.
 
 pub mod client;
 pub mod error_code;
 pub mod failure;
 pub mod membership;
+pub mod spool;
 pub mod task;
 
 pub use error_code::{ErrorCode, ErrorType};
@@ -15,4 +16,4 @@ pub use failure::{ErrorLocation, Failure};
 
 /// What two nodes must share to work together: hash partitioning and plan encoding are bound to
 /// the build. The package version and the wire format's number.
-pub const BUILD_ID: &str = concat!(env!("CARGO_PKG_VERSION"), "+wire.1");
+pub const BUILD_ID: &str = concat!(env!("CARGO_PKG_VERSION"), "+wire.2");

@@ -87,6 +87,12 @@ pub struct NodeInfo {
     pub started_ms: u64,
     /// Its state.
     pub state: NodeState,
+    /// Bytes that its tasks may hold together; zero where it runs none.
+    #[serde(default)]
+    pub memory_bytes: u64,
+    /// Attempts of spooled tasks that it runs at a time (`task.max-spooled-tasks`).
+    #[serde(default)]
+    pub task_slots: u32,
 }
 
 /// The answer to `PUT /v1/announce/{node_id}`.

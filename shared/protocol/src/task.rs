@@ -16,6 +16,7 @@ use waterbear_ids::AttemptId;
 
 use crate::failure::Failure;
 use crate::membership::NodeInfo;
+use crate::spool::{CommittedRecord, QueryKey};
 
 /// Header of every task API request: the incarnation of the worker it is meant for.
 pub const INCARNATION_HEADER: &str = "x-waterbear-incarnation";
@@ -46,6 +47,22 @@ pub struct TaskRequest {
     pub output: TaskOutput,
     /// What expressions may ask of the session.
     pub session: TaskSession,
+    /// Under retry-policy TASK: where the output goes and the inputs lie. Without it, output is
+    /// given to readers, and inputs are read from their producers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spool: Option<TaskSpool>,
+}
+
+/// Where a task's inputs and output lie in the spool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSpool {
+    /// Seals everything of the query.
+    pub key: QueryKey,
+    /// The base directory for the output, as it is configured.
+    pub location: String,
+    /// What the producers have committed, cut down to what this task reads; one for each of
+    /// [`TaskRequest::producers`].
+    pub inputs: Vec<CommittedRecord>,
 }
 
 /// A task attempt that produces input for others, and where it runs.
@@ -142,6 +159,9 @@ pub struct TaskStatus {
     pub failure: Option<Failure>,
     /// What it has cost so far.
     pub stats: TaskStats,
+    /// What it has committed, when it is finished and was to spool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<CommittedRecord>,
     /// What each operator has cost, parents before their children, depth first. Only when it was
     /// asked for, and only once the plan has given all its rows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -186,6 +206,15 @@ pub struct TaskStats {
     pub peak_memory_bytes: u64,
     /// Bytes written by operators that spilled.
     pub spilled_bytes: u64,
+    /// Bytes written to the spool.
+    #[serde(default)]
+    pub spooled_bytes: u64,
+    /// Requests that wrote to the spool.
+    #[serde(default)]
+    pub spool_writes: u64,
+    /// Requests that read from the spool.
+    #[serde(default)]
+    pub spool_reads: u64,
 }
 
 mod base64_bytes {

@@ -278,6 +278,8 @@ async fn serve_secured(server: &NodeSecurity) -> Secured {
         http_port: 0,
         started_ms: 1,
         state: NodeState::Active,
+        memory_bytes: 0,
+        task_slots: 0,
     });
     Secured { running: Running { port, shutdown, server }, peer }
 }

@@ -1,6 +1,7 @@
 //! Which of our crates may import which.
 //!
-//! services → middleware, shared; shared → shared, middleware; middleware → nothing of ours.
+//! services → middleware, shared; shared → shared, middleware; middleware → nothing of ours. A crate
+//! in the folder of another one belongs to that one.
 //! Services never import services: only the binary composes them. What has no I/O stays so.
 
 use super::{Graph, Package};
@@ -12,7 +13,10 @@ const TESTKIT: &str = "shared/testkit";
 /// Only the binary reads properties; services take options of their own.
 const CONFIG: &str = "shared/config";
 /// Crates with types and no I/O.
-const PURE: [&str; 2] = ["shared/ids", "shared/protocol"];
+const PURE: [&str; 4] = ["shared/ids", "shared/protocol", ATTEMPTS, SCHEDULER];
+/// The pure machines: they can be simulated, since they have neither clock nor chance.
+const ATTEMPTS: &str = "middleware/exchange-retry/core";
+const SCHEDULER: &str = "services/coordinator/scheduler";
 /// What does I/O, so is never below a crate of [`PURE`].
 const DOES_IO: [&str; 6] = ["tokio", "hyper", "axum", "rustls", "mio", "socket2"];
 
@@ -28,6 +32,9 @@ pub fn violations(graph: &Graph) -> Vec<String> {
                 }
             }
         }
+        if [ATTEMPTS, SCHEDULER].contains(&from.as_str()) && !package.needs.is_empty() {
+            found.push(format!("{from} has dependencies: it is simulated, and needs none"));
+        }
         if PURE.contains(&from.as_str()) {
             found.extend(
                 io_below(graph, package)
@@ -41,6 +48,10 @@ pub fn violations(graph: &Graph) -> Vec<String> {
 /// Why a crate in folder `from` may not import the one in folder `to`.
 fn forbidden(from: &str, to: &str, in_tests: bool) -> Option<&'static str> {
     let top = |folder: &str| folder.split('/').next().unwrap_or_default().to_owned();
+    // A crate in the folder of another one is a part of that one.
+    if to.strip_prefix(from).is_some_and(|rest| rest.starts_with('/')) {
+        return None;
+    }
     match (top(from).as_str(), top(to).as_str()) {
         (_, "xtask" | "loadtest" | "bench" | "corpus") => Some("tools are not imported"),
         ("loadtest" | "corpus", _) if to == TESTKIT => None,
@@ -83,6 +94,10 @@ mod tests {
         let graph = graph(&[
             ("services/waterbear", "waterbear", &["worker", "config"], &[]),
             ("services/worker", "worker", &["tls", "ids"], &["testkit"]),
+            ("services/coordinator", "coordinator", &["scheduler", "retry"], &[]),
+            (SCHEDULER, "scheduler", &[], &[]),
+            ("middleware/exchange-retry", "retry", &["attempts", "tokio"], &[]),
+            (ATTEMPTS, "attempts", &[], &[]),
             ("middleware/internal-tls", "tls", &["tokio"], &["tokio"]),
             ("shared/config", "config", &[], &[]),
             ("shared/testkit", "testkit", &["tls"], &[]),
@@ -112,6 +127,8 @@ mod tests {
             ("services/worker", "shared/config", false, "only the binary"),
             ("services/worker", "shared/testkit", false, "for tests"),
             ("services/waterbear", "xtask", false, "tools are not imported"),
+            ("services/worker", SCHEDULER, false, "services never import services"),
+            ("middleware/internal-tls", ATTEMPTS, false, "imports nothing of ours"),
             ("shared/engine", "loadtest", true, "tools are not imported"),
         ];
         for (from, to, in_tests, reason) in cases {
@@ -121,6 +138,18 @@ mod tests {
             let found = violations(&graph);
             assert_eq!(found.len(), 1, "{from} → {to}: {found:?}");
             assert!(found[0].contains(reason) && found[0].contains(from), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_machine_that_is_simulated_has_no_dependency() {
+        for machine in [ATTEMPTS, SCHEDULER] {
+            let graph = graph(&[(machine, "machine", &["rand"], &[]), ("", "rand", &[], &[])]);
+            let found = violations(&graph);
+            assert_eq!(
+                found,
+                [format!("{machine} has dependencies: it is simulated, and needs none")]
+            );
         }
     }
 

@@ -415,7 +415,7 @@ async fn a_session_that_cannot_be_fails_its_statement() {
     let client = Client::local();
     for (header, value, name) in [
         ("X-Trino-Session", "nope=1", "INVALID_SESSION_PROPERTY"),
-        ("X-Trino-Session", "retry_policy=TASK", "NOT_SUPPORTED"),
+        ("X-Trino-Session", "retry_policy=QUERY", "NOT_SUPPORTED"),
         ("X-Trino-Time-Zone", "Mars/Olympus", "NOT_SUPPORTED"),
     ] {
         let headers = [("X-Trino-User", "u"), (header, value)];

@@ -18,7 +18,9 @@ use waterbear_protocol::{ErrorCode, Failure};
 use super::handle::QueryState;
 use super::pad::padded;
 use super::{Output, OutputColumn, QueryHandle, StatementRunner};
-use waterbear_dialect::{self as dialect, ParsedQuery, PlannedQuery, SessionStatement, Statement};
+use waterbear_dialect::{
+    self as dialect, ParsedQuery, PlannedQuery, RetryPolicy, SessionStatement, Statement,
+};
 
 use crate::catalogs::Catalogs;
 
@@ -41,7 +43,18 @@ pub struct RunnerOptions {
     pub workers_max_wait: Duration,
     /// Steps of a WITH RECURSIVE (`max-recursion-depth`); sessions may set another number.
     pub max_recursion_depth: u32,
+    /// What runs again after a failure (`retry-policy`); sessions may set another.
+    pub retry_policy: RetryPolicy,
+    /// What sessions may set (`retry-policy.allowed`).
+    pub allowed_policies: Vec<RetryPolicy>,
+    /// Bytes of a table that one task should read under [`RetryPolicy::Task`].
+    pub bytes_per_task: usize,
 }
+
+/// Under TASK a stage may have so many tasks for each worker, so that little is lost with one …
+const TASKS_PER_WORKER: usize = 8;
+/// … and so many in any case.
+const MIN_TASKS: usize = 16;
 
 /// The query engine behind the client API.
 pub struct Runner {
@@ -187,6 +200,28 @@ impl Runner {
         self.start_fragments(query, stages, workers, session).await
     }
 
+    /// What runs again if this query fails.
+    fn retry_policy(&self, query: &QueryHandle) -> Result<RetryPolicy, Failure> {
+        let asked = dialect::retry_policy(query.context());
+        let policy = asked.unwrap_or(self.options.retry_policy);
+        if asked.is_some() && !self.options.allowed_policies.contains(&policy) {
+            let allowed: Vec<_> =
+                self.options.allowed_policies.iter().map(|policy| policy.name()).collect();
+            let text = format!(
+                "retry_policy={} is not allowed here: retry-policy.allowed has {}",
+                policy.name(),
+                allowed.join(", ")
+            );
+            return Err(Failure::new(ErrorCode::INVALID_SESSION_PROPERTY, text));
+        }
+        if policy == RetryPolicy::Task && self.run.spooled.is_none() {
+            let text = "Exchange manager must be configured for the failure recovery capabilities \
+                        to be fully functional: write exchange-manager.properties";
+            return Err(Failure::new(ErrorCode::EXCHANGE_MANAGER_NOT_CONFIGURED, text));
+        }
+        Ok(policy)
+    }
+
     /// Cuts a planned query for the workers that there are; waits for the first one if it reads
     /// tables.
     async fn fragments(
@@ -195,13 +230,14 @@ impl Runner {
         planned: &PlannedQuery,
     ) -> Result<(StagePlan, Vec<NodeInfo>), Failure> {
         let planning = Instant::now();
+        let policy = self.retry_policy(query)?;
         let mut workers = self.active_workers();
-        let mut stages = self.cut(&planned.plan, workers.len()).await?;
+        let mut stages = self.cut(&planned.plan, workers.len(), policy).await?;
         query.set_planning_time(planning.elapsed());
         if workers.is_empty() && stages.fragments.iter().any(|fragment| fragment.scans) {
             query.set_state(QueryState::WaitingForResources);
             workers = self.first_workers().await?;
-            stages = self.cut(&planned.plan, workers.len()).await?;
+            stages = self.cut(&planned.plan, workers.len(), policy).await?;
         }
         Ok((stages, workers))
     }
@@ -214,9 +250,18 @@ impl Runner {
         session: TaskSession,
     ) -> Result<QueryRun, Failure> {
         query.set_state(QueryState::Starting);
-        let run =
-            scheduler::run::start(Arc::clone(query), stages, session, workers, self.run.clone())
-                .await?;
+        let policy = self.retry_policy(query)?;
+        // What has only literal rows runs here, and no worker can take it along.
+        let scans = stages.fragments.iter().any(|fragment| fragment.scans);
+        let run = match &self.run.spooled {
+            Some(spooled) if policy == RetryPolicy::Task && scans => {
+                spooled.run(Arc::clone(query), stages, session)?
+            }
+            _ => {
+                let (query, options) = (Arc::clone(query), self.run.clone());
+                scheduler::run::start(query, stages, session, workers, options).await?
+            }
+        };
         query.set_state(QueryState::Running);
         Ok(run)
     }
@@ -226,11 +271,20 @@ impl Runner {
         &self,
         plan: &datafusion::logical_expr::LogicalPlan,
         workers: usize,
+        policy: RetryPolicy,
     ) -> Result<StagePlan, Failure> {
-        let options = CutOptions {
-            workers,
-            partitions: self.options.partitions,
-            bytes_per_partition: self.options.bytes_per_partition,
+        let partitions = self.options.partitions;
+        let options = match policy {
+            RetryPolicy::Task => CutOptions {
+                workers: (workers * TASKS_PER_WORKER).max(MIN_TASKS),
+                partitions,
+                bytes_per_partition: (self.options.bytes_per_task / partitions.max(1)).max(1),
+            },
+            _ => CutOptions {
+                workers,
+                partitions,
+                bytes_per_partition: self.options.bytes_per_partition,
+            },
         };
         let (plan, base) = (plan.clone(), self.base.clone());
         let planning = self

@@ -2,6 +2,7 @@
 
 pub mod placement;
 pub mod run;
+pub mod spooled;
 mod watch;
 
 pub use run::{QueryRun, RunOptions};

@@ -25,7 +25,8 @@ use waterbear_protocol::task::{
 use waterbear_protocol::{ErrorCode, Failure};
 
 use super::placement::worker_of_task;
-use super::watch::{self, Watched};
+use super::spooled::SpooledScheduler;
+use super::watch::{self, End, Watched};
 use crate::planner::{Fragment, StagePlan};
 use crate::query::QueryHandle;
 
@@ -55,6 +56,8 @@ pub struct RunOptions {
     pub exchange_metrics: ExchangeMetrics,
     /// How long a worker may be silent before it counts as lost.
     pub lease: Duration,
+    /// Runs queries under retry-policy TASK; none without an exchange manager.
+    pub spooled: Option<SpooledScheduler>,
 }
 
 impl RunOptions {
@@ -65,17 +68,23 @@ impl RunOptions {
         schema: SchemaRef,
         held: HeldBytes,
     ) -> RowStream {
-        let options = ReaderOptions {
-            runtime: self.io.clone(),
-            buffer_bytes: ROOT_BUFFER,
-            held,
-            max_wait: PAGE_WAIT,
-            input_bytes: Arc::default(),
-            metrics: self.exchange_metrics.clone(),
-        };
+        let options = reader_options(&self.io, &self.exchange_metrics);
+        let options = ReaderOptions { held, ..options };
         ExchangeReader::open(self.exchange.clone(), sources, schema, &options)
             .map(|batch| batch.map_err(Failure::from))
             .boxed()
+    }
+}
+
+/// How the root's input is read.
+pub fn reader_options(io: &Handle, metrics: &ExchangeMetrics) -> ReaderOptions {
+    ReaderOptions {
+        runtime: io.clone(),
+        buffer_bytes: ROOT_BUFFER,
+        held: HeldBytes::default(),
+        max_wait: PAGE_WAIT,
+        input_bytes: Arc::default(),
+        metrics: metrics.clone(),
     }
 }
 
@@ -169,6 +178,7 @@ fn task_requests(
                 inputs,
                 output: TaskOutput { partitions: fragment.partitions, readers: fragment.readers },
                 session: session.clone(),
+                spool: None,
             })
         })
         .collect()
@@ -194,25 +204,24 @@ fn inputs_of(
 }
 
 /// One query's tasks while they run.
-pub(super) struct Run {
-    pub(super) query: Arc<QueryHandle>,
-    pub(super) options: RunOptions,
+struct Run {
+    query: Arc<QueryHandle>,
+    options: RunOptions,
     /// Ends the watching when the query has ended.
-    pub(super) stop: CancellationToken,
+    stop: CancellationToken,
     /// The tasks in the order of their creation.
-    pub(super) tasks: Vec<Watched>,
+    tasks: Vec<Watched>,
     /// Told at each new status.
     news: Notify,
 }
 
 impl Run {
     async fn create(&self, requests: Vec<TaskRequest>) -> Result<(), Failure> {
-        let created = self
-            .tasks
-            .iter()
-            .zip(&requests)
-            .map(|(task, request)| task.create(&self.options.control, request));
-        join_all(created).await.into_iter().collect::<Result<Vec<()>, _>>()?;
+        let created =
+            self.tasks.iter().zip(&requests).map(|(task, request)| {
+                task.create(&self.options.control, request, self.options.lease)
+            });
+        join_all(created).await.into_iter().collect::<Result<Vec<()>, End>>()?;
         self.report();
         Ok(())
     }
@@ -222,12 +231,15 @@ impl Run {
             let run = Arc::clone(self);
             let failures = failures.clone();
             self.options.io.spawn(async move {
+                let (task, options) = (&run.tasks[index], &run.options);
+                let done =
+                    watch::until_done(task, &options.control, options.lease, || run.report());
                 tokio::select! {
                     () = run.stop.cancelled() => {}
-                    failure = watch::until_done(&run, index) => {
-                        if let Some(failure) = failure {
+                    done = done => {
+                        if let Err(end) = done {
                             // The receiver is gone once the query has ended.
-                            let _ = failures.send(failure).await;
+                            let _ = failures.send(end.into()).await;
                         }
                     }
                 }
@@ -236,7 +248,7 @@ impl Run {
     }
 
     /// Shows the tasks' last known statuses to the query.
-    pub(super) fn report(&self) {
+    fn report(&self) {
         self.query.set_tasks(self.tasks.iter().map(Watched::snapshot).collect());
         self.news.notify_waiters();
     }

@@ -3,25 +3,50 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
+use waterbear_ids::AttemptId;
 use waterbear_outbound::{InternalClient, OutboundError, Peer};
+use waterbear_protocol::membership::NodeInfo;
+use waterbear_protocol::spool::CommittedRecord;
 use waterbear_protocol::task::{
     INCARNATION_HEADER, Producer, TaskRequest, TaskState, TaskStats, TaskStatus,
 };
 use waterbear_protocol::{ErrorCode, Failure};
 
-use super::run::Run;
 use crate::query::handle::TaskSnapshot;
 
 /// How long a status poll waits on the worker for news.
 const POLL: Duration = Duration::from_secs(1);
-/// How long creating and aborting may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long aborting may take.
+const ABORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after a poll whose connection broke, before the port is tried again.
 const BROKEN_PAUSE: Duration = Duration::from_millis(50);
 
+/// How an attempt ended without being finished.
+#[derive(Debug)]
+pub(super) enum End {
+    /// By its own words.
+    Failed(Failure),
+    /// Without a word.
+    Lost {
+        /// What a client is to be told.
+        failure: Failure,
+        /// The whole node is lost, not the attempt alone.
+        node_is_lost: bool,
+    },
+}
+
+impl From<End> for Failure {
+    fn from(end: End) -> Self {
+        match end {
+            End::Failed(failure) | End::Lost { failure, .. } => failure,
+        }
+    }
+}
+
 /// A task and its last known status.
+#[derive(Debug)]
 pub(super) struct Watched {
     task: Producer,
     status: Mutex<TaskStatus>,
@@ -35,9 +60,27 @@ impl Watched {
             state: TaskState::Running,
             failure: None,
             stats: TaskStats::default(),
+            output: None,
             operators: Vec::new(),
         };
         Self { task, status: Mutex::new(status) }
+    }
+
+    pub(super) fn attempt(&self) -> &AttemptId {
+        &self.task.attempt
+    }
+
+    pub(super) fn node(&self) -> &NodeInfo {
+        &self.task.node
+    }
+
+    /// What it has committed, once it is finished.
+    pub(super) fn output(&self) -> Option<CommittedRecord> {
+        self.status().output
+    }
+
+    pub(super) fn peak_memory(&self) -> u64 {
+        self.status().stats.peak_memory_bytes
     }
 
     pub(super) fn snapshot(&self) -> TaskSnapshot {
@@ -62,7 +105,7 @@ impl Watched {
         }
     }
 
-    fn mark(&self, state: TaskState) {
+    pub(super) fn mark(&self, state: TaskState) {
         let mut known = self.status.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if !known.state.is_done() {
             known.state = state;
@@ -85,21 +128,22 @@ impl Watched {
         headers
     }
 
-    /// Creates the task on its worker.
+    /// Creates the task on its worker, which has as long as it may be silent.
     pub(super) async fn create(
         &self,
         client: &InternalClient,
         request: &TaskRequest,
-    ) -> Result<(), Failure> {
+        lease: Duration,
+    ) -> Result<(), End> {
         let path = self.path();
         let created: Result<TaskStatus, _> = client
-            .json(&self.peer(), Method::POST, &path, self.headers(), Some(request), REQUEST_TIMEOUT)
+            .json(&self.peer(), Method::POST, &path, self.headers(), Some(request), lease)
             .await;
         match created {
             Ok(status) => {
                 let failure = status.failure.clone();
                 self.keep(status);
-                failure.map_or(Ok(()), Err)
+                failure.map_or(Ok(()), |failure| Err(End::Failed(failure)))
             }
             Err(error) => {
                 self.mark(TaskState::Failed);
@@ -112,14 +156,7 @@ impl Watched {
     pub(super) async fn abort(&self, client: &InternalClient) {
         let path = self.path();
         let aborted: Result<TaskStatus, _> = client
-            .json::<(), _>(
-                &self.peer(),
-                Method::DELETE,
-                &path,
-                self.headers(),
-                None,
-                REQUEST_TIMEOUT,
-            )
+            .json::<(), _>(&self.peer(), Method::DELETE, &path, self.headers(), None, ABORT_TIMEOUT)
             .await;
         match aborted {
             Ok(status) => self.keep(status),
@@ -128,6 +165,13 @@ impl Watched {
                 tracing::debug!(attempt = %self.task.attempt, %error, "task not aborted by request");
             }
         }
+    }
+
+    /// Somebody else has aborted it.
+    fn aborted(&self) -> End {
+        let text = format!("task {} was aborted", self.task.attempt);
+        let failure = Failure::new(ErrorCode::ABANDONED_TASK, text);
+        End::Failed(failure.on(self.task.node.node_id.clone()))
     }
 
     async fn poll(
@@ -141,7 +185,8 @@ impl Watched {
         client.json::<(), _>(&self.peer(), Method::GET, &path, self.headers(), None, timeout).await
     }
 
-    fn lost(&self, error: &OutboundError) -> Failure {
+    /// The end of a conversation that broke with this error.
+    fn lost(&self, error: &OutboundError) -> End {
         let node = &self.task.node;
         let code = if error.is_gone() {
             ErrorCode::REMOTE_HOST_GONE
@@ -152,29 +197,44 @@ impl Watched {
             "worker {} ({}:{}) is lost, and task {} with it: {error}",
             node.node_id, node.host, node.internal_port, self.task.attempt
         );
-        Failure::new(code, message).on(node.node_id.clone())
+        let failure = Failure::new(code, message).on(node.node_id.clone());
+        // A process that answers, and is the right one, lives: it only does not know the attempt.
+        let node_is_lost = match error {
+            OutboundError::Status { status, .. } => *status == StatusCode::CONFLICT,
+            _ => true,
+        };
+        End::Lost { failure, node_is_lost }
     }
 }
 
-/// Watches a task until it is done; returns its failure, if it failed or its worker is lost.
-pub(super) async fn until_done(run: &Run, index: usize) -> Option<Failure> {
-    let task = &run.tasks[index];
-    let lease = run.options.lease;
+/// Watches a task until it is finished; `news` is told of each status.
+///
+/// # Errors
+/// How it ended otherwise.
+pub(super) async fn until_done(
+    task: &Watched,
+    control: &InternalClient,
+    lease: Duration,
+    news: impl Fn(),
+) -> Result<(), End> {
     let mut heard = Instant::now();
     loop {
         if task.is_done() {
-            return None;
+            return Ok(());
         }
         let asked = Instant::now();
-        match task.poll(&run.options.control, lease).await {
+        match task.poll(control, lease).await {
             Ok(status) => {
                 heard = Instant::now();
                 let failure = status.failure.clone();
-                let done = status.state.is_done();
+                let state = status.state;
                 task.keep(status);
-                run.report();
-                if done {
-                    return failure;
+                news();
+                match failure {
+                    Some(failure) if state.is_done() => return Err(End::Failed(failure)),
+                    _ if state == TaskState::Aborted => return Err(task.aborted()),
+                    _ if state.is_done() => return Ok(()),
+                    _ => {}
                 }
             }
             Err(error) => {
@@ -184,8 +244,8 @@ pub(super) async fn until_done(run: &Run, index: usize) -> Option<Failure> {
                     heard = Instant::now();
                 } else if is_final(&error) || heard.elapsed() >= lease {
                     task.mark(TaskState::Failed);
-                    run.report();
-                    return Some(task.lost(&error));
+                    news();
+                    return Err(task.lost(&error));
                 }
                 tokio::time::sleep(BROKEN_PAUSE).await;
             }

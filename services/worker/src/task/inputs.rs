@@ -11,15 +11,18 @@ use waterbear_exchange::{ExchangeReader, Fetch, HeldBytes, ReaderOptions, Source
 use waterbear_protocol::task::{Producer, TaskInput};
 use waterbear_protocol::{ErrorCode, Failure};
 
-use super::fetch::NodeFetch;
-
-/// The producers of one task, read over the network, or out of this worker.
-#[derive(Debug)]
+/// The producers of one task, read over the network, out of this worker, or in the spool.
 pub(super) struct RemoteInputs {
-    pub(super) fetch: Arc<NodeFetch>,
+    pub(super) fetch: Arc<dyn Fetch>,
     pub(super) producers: Vec<Arc<Producer>>,
     pub(super) inputs: Vec<TaskInput>,
     pub(super) options: ReaderOptions,
+}
+
+impl std::fmt::Debug for RemoteInputs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RemoteInputs").field("inputs", &self.inputs).finish_non_exhaustive()
+    }
 }
 
 impl RemoteInputs {
@@ -56,7 +59,7 @@ impl InputStreams for RemoteInputs {
             Ok(sources) => {
                 let held = HeldBytes::counted_by(held);
                 let options = ReaderOptions { held, ..self.options.clone() };
-                let fetch = Arc::clone(&self.fetch) as Arc<dyn Fetch>;
+                let fetch = Arc::clone(&self.fetch);
                 ExchangeReader::over(fetch, sources, schema, &options)
                     .map(|batch| batch.map_err(Failure::from))
                     .boxed()

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 use waterbear_engine::{PreparedTask, failure_of};
-use waterbear_exchange::{HeldBytes, HttpFetch, OutputBuffer, ReaderOptions, WriteError};
+use waterbear_exchange::{Fetch, HeldBytes, HttpFetch, OutputBuffer, ReaderOptions, WriteError};
 use waterbear_protocol::task::{TaskOutput, TaskRequest, TaskState};
 use waterbear_protocol::{ErrorCode, Failure};
 
-use super::Task;
 use super::fetch::NodeFetch;
 use super::inputs::RemoteInputs;
+use super::{Destination, Task, spooled};
 use crate::Worker;
 
 /// How long a producer may hold a request that it has no page for.
@@ -41,14 +41,18 @@ async fn execute(worker: &Arc<Worker>, task: &Task, request: TaskRequest) -> Res
     if request.session.operator_metrics {
         task.want_operators();
     }
+    let spool = request.spool.clone();
     let prepared = Arc::new(prepare(worker, task, request)?);
     check_partitions(&prepared, output)?;
+    if let Some(spool) = spool {
+        return spooled::run(worker, task, prepared, spool).await;
+    }
     let limit = worker.limits.output_partition_bytes;
     let held = HeldBytes::counted_by(prepared.output_memory());
     let buffer =
         OutputBuffer::new(output.partitions, output.readers, prepared.schema(), limit, held);
     let buffer = Arc::new(buffer);
-    task.run(Arc::clone(&prepared), Arc::clone(&buffer));
+    task.run(Arc::clone(&prepared), Destination::Buffer(Arc::clone(&buffer)));
     produce(prepared, &buffer).await?;
     task.flush();
     buffer.drained().await;
@@ -60,11 +64,15 @@ fn prepare(
     task: &Task,
     request: TaskRequest,
 ) -> Result<PreparedTask, Failure> {
-    let inputs = RemoteInputs {
-        fetch: Arc::new(NodeFetch {
+    let fetch: Arc<dyn Fetch> = match request.spool {
+        Some(spool) => Arc::new(spooled::fetch(worker, task, spool)?),
+        None => Arc::new(NodeFetch {
             http: HttpFetch::new(worker.exchange.clone()),
             worker: Arc::downgrade(worker),
         }),
+    };
+    let inputs = RemoteInputs {
+        fetch,
         producers: request.producers.into_iter().map(Arc::new).collect(),
         inputs: request.inputs,
         options: ReaderOptions {
@@ -104,13 +112,14 @@ async fn produce(prepared: Arc<PreparedTask>, buffer: &OutputBuffer) -> Result<(
             Ok(Ok(_)) => {}
             Ok(Err(WriteError::Stream(error))) => return Err(failure_of(&error)),
             Ok(Err(WriteError::Encode(error))) => return Err(error.into()),
+            Ok(Err(WriteError::Spool(error))) => return Err(spooled::failure_of(&error)),
             Err(error) => return Err(failure_of_join(error)),
         }
     }
     Ok(())
 }
 
-fn failure_of_join(error: JoinError) -> Failure {
+pub(super) fn failure_of_join(error: JoinError) -> Failure {
     match error.try_into_panic() {
         Ok(panic) => panicked(panic.as_ref()),
         Err(_) => Failure::new(ErrorCode::SERVER_SHUTTING_DOWN, "the worker is stopping"),
@@ -118,7 +127,7 @@ fn failure_of_join(error: JoinError) -> Failure {
 }
 
 /// One task's panic is one task's failure.
-fn without_panic<T>(call: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+pub(super) fn without_panic<T>(call: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
 }
 

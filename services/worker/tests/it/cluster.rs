@@ -79,6 +79,8 @@ impl Worker {
             http_port: 0,
             started_ms: 0,
             state: NodeState::Active,
+            memory_bytes: 0,
+            task_slots: 0,
         };
         let running = WorkerService::start(WorkerOptions {
             node: node.clone(),
@@ -87,6 +89,7 @@ impl Worker {
             internal_listener: Some(listener),
             client_timeout,
             limits,
+            spool: None,
             shutdown: CancellationToken::new(),
         });
         Self { running, node, engine, _spill: spill }
@@ -253,6 +256,7 @@ pub fn request(plan: &Arc<dyn ExecutionPlan>, readers: u32) -> TaskRequest {
             max_recursion_depth: 10,
             operator_metrics: false,
         },
+        spool: None,
     }
 }
 

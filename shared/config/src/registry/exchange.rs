@@ -18,7 +18,7 @@ pub(crate) const PROPERTIES: &[Property] = &[
     ignored("exchange.data-integrity-verification", Kind::OneOf(&["ABORT", "RETRY", "NONE"]), "ABORT", QUERYING,
         "What happens to damaged pages", "TLS finds every damaged page, and the query fails").unless("ABORT"),
     ignored("exchange.deduplication-buffer-size", Kind::Size, "32MB", QUERYING,
-        "Results that are held in memory under `QUERY`", super::fault_tolerance::NOT_YET),
+        "Results that are held in memory under `QUERY`", super::fault_tolerance::NO_QUERY_YET),
     ignored("exchange.max-buffer-size", Kind::Size, "32MB", QUERYING, "Trino: buffer of a reader", BUFFERS),
     ignored("sink.max-buffer-size", Kind::Size, "32MB", QUERYING, "Trino: buffer of a producer", BUFFERS),
     ignored("sink.max-broadcast-buffer-size", Kind::Size, "200MB", QUERYING, "Trino: buffer of a broadcast", BUFFERS),

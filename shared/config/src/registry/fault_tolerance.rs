@@ -6,8 +6,11 @@ use super::{COORDINATOR, Property, QUERYING, honoured, ignored, refused};
 /// What the retry policies are called.
 pub(crate) const POLICIES: &[&str] = &["NONE", "QUERY", "TASK"];
 
-/// For what waits for the retry policies.
-pub(crate) const NOT_YET: &str = "it has no effect yet: retry-policy TASK and QUERY, and with them the spool, are not supported yet";
+/// For what waits for the policy QUERY, or for a later step of TASK.
+pub(crate) const NOT_YET: &str = "it has no effect yet";
+pub(crate) const NO_QUERY_YET: &str =
+    "it has no effect yet: retry-policy QUERY is not supported yet";
+const PLACES: &str = "tasks wait in the coordinator, without a limit, for a place on a worker (task.max-spooled-tasks)";
 const ADAPTIVE: &str = "a plan is never changed while it runs: nothing replaces it";
 const SPECULATIVE: &str =
     "a task starts when all its inputs are committed: nothing is started on an estimate";
@@ -21,20 +24,20 @@ const NO_WRITES: &str = "it has no effect: no catalog can be written yet";
 #[rustfmt::skip]
 pub(crate) const RETRIES: &[Property] = &[
     honoured("retry-policy", Kind::OneOf(POLICIES), "NONE", COORDINATOR,
-        "What runs again after a failure. Only `NONE` is supported yet: others are refused at the start"),
+        "What runs again after a failure: `NONE`, or `TASK`, which needs exchange-manager.properties. `QUERY` is not supported yet"),
     honoured("retry-policy.allowed", Kind::SetOf(POLICIES), "NONE,QUERY,TASK", COORDINATOR,
-        "What a session may set `retry_policy` to; `QUERY` and `TASK` fail with NOT_SUPPORTED until they are supported"),
-    ignored("query-retry-attempts", COUNT, "4", COORDINATOR, "How often a query runs again", NOT_YET),
-    ignored("task-retry-attempts-per-task", COUNT, "4", COORDINATOR, "How often a task runs again", NOT_YET),
-    ignored("retry-initial-delay", TIME, "10s", COORDINATOR, "Pause before the first retry", NOT_YET),
-    ignored("retry-max-delay", TIME, "1m", COORDINATOR, "Longest pause before a retry", NOT_YET),
-    ignored("retry-delay-scale-factor", Kind::Number(1.0), "2.0", COORDINATOR, "Growth of the pause", NOT_YET),
+        "What a session may set `retry_policy` to; `QUERY` fails with NOT_SUPPORTED until it is supported"),
+    ignored("query-retry-attempts", COUNT, "4", COORDINATOR, "How often a query runs again", NO_QUERY_YET),
+    honoured("task-retry-attempts-per-task", Kind::Int(0), "4", COORDINATOR, "How often a task runs again after a failure of its own; a lost worker costs nothing until the third"),
+    honoured("retry-initial-delay", TIME, "100ms", COORDINATOR, "Longest pause before the first retry of a task. Trino pauses the whole query, for 10s"),
+    honoured("retry-max-delay", TIME, "1m", COORDINATOR, "Longest pause before a retry"),
+    honoured("retry-delay-scale-factor", Kind::Number(1.0), "2.0", COORDINATOR, "Growth of the pause with each failure of a task"),
     refused("retry-attempts", COORDINATOR, "Removed from Trino",
         "it was removed from Trino: use query-retry-attempts or task-retry-attempts-per-task"),
-    ignored("max-tasks-waiting-for-execution-per-query", COUNT, "10", COORDINATOR, "Trino: tasks that wait, before more are made", NOT_YET),
-    ignored("max-tasks-waiting-for-node-per-query", COUNT, "50", COORDINATOR, "Trino: tasks that wait for a node", NOT_YET),
+    ignored("max-tasks-waiting-for-execution-per-query", COUNT, "10", COORDINATOR, "Trino: tasks that wait, before more are made", PLACES),
+    ignored("max-tasks-waiting-for-node-per-query", COUNT, "50", COORDINATOR, "Trino: tasks that wait for a node", PLACES),
     ignored("external-exchange-encryption-enabled", Kind::Bool, "true", QUERYING, "Trino: encryption of spooled data",
-        "spooled data is always to be encrypted and authenticated: it cannot be switched off").unless("true"),
+        "spooled data is always encrypted and authenticated: it cannot be switched off").unless("true"),
     ignored("source-pages-validation-enabled", Kind::Bool, "true", QUERYING, "Trino: checks of what sources give",
         "what sources give is always checked by the decoder").unless("true"),
     refused("exchange-manager.config-file", QUERYING, "Trino: where the file of the exchange manager lies",
@@ -44,7 +47,7 @@ pub(crate) const RETRIES: &[Property] = &[
 
 #[rustfmt::skip]
 pub(crate) const EXECUTION: &[Property] = &[
-    ignored("fault-tolerant-execution-arbitrary-distribution-compute-task-target-size-min", Kind::Size, "512MB", COORDINATOR, "Input of a task that scans, at first", NOT_YET),
+    honoured("fault-tolerant-execution-arbitrary-distribution-compute-task-target-size-min", Kind::Size, "64MB", COORDINATOR, "Bytes of a table that one task should read. Trino: 512MB"),
     ignored("fault-tolerant-execution-arbitrary-distribution-compute-task-target-size-max", Kind::Size, "50GB", COORDINATOR, "Input of a task that scans, at most", NOT_YET),
     ignored("fault-tolerant-execution-arbitrary-distribution-compute-task-target-size-growth-period", COUNT, "64", COORDINATOR, "Tasks before the input grows", NOT_YET),
     ignored("fault-tolerant-execution-arbitrary-distribution-compute-task-target-size-growth-factor", Kind::Number(1.0), "1.26", COORDINATOR, "Growth of the input", NOT_YET),
@@ -62,9 +65,9 @@ pub(crate) const EXECUTION: &[Property] = &[
     ignored("fault-tolerant-execution-max-partition-count", COUNT, "50", COORDINATOR, "Most partitions of an exchange", OUTPUT_OBJECTS),
     ignored("fault-tolerant-execution-min-partition-count", COUNT, "4", COORDINATOR, "Fewest partitions of an exchange", NOT_YET),
     ignored("fault-tolerant-execution-min-partition-count-for-write", COUNT, "50", COORDINATOR, "Fewest partitions of a write", NO_WRITES),
-    ignored("fault-tolerant-execution-task-memory", Kind::Size, "5GB", COORDINATOR, "Memory of a task's first attempt", NOT_YET),
+    honoured("fault-tolerant-execution-task-memory", Kind::Size, "(a place's share)", COORDINATOR, "Memory that a worker must have free for a task's first attempt; by default what the largest worker has, divided by its places. Trino: 5GB"),
     ignored("fault-tolerant-execution-coordinator-task-memory", Kind::Size, "2GB", COORDINATOR, "Trino: memory of a task on the coordinator", "the coordinator's own stages reserve what they use"),
-    ignored("fault-tolerant-execution-task-memory-growth-factor", Kind::Number(1.0), "3.0", COORDINATOR, "Growth of the memory with each attempt", NOT_YET),
+    honoured("fault-tolerant-execution-task-memory-growth-factor", Kind::Number(1.0), "3.0", COORDINATOR, "Growth of the memory after an attempt that had too little"),
     ignored("fault-tolerant-execution-task-memory-estimation-quantile", Kind::Number(0.0), "0.9", COORDINATOR, "Estimate of a task's memory from those of its stage that ended", NOT_YET),
     ignored("fault-tolerant-execution-task-runtime-memory-estimation-overhead", Kind::Size, "1GB", COORDINATOR, "Trino: memory added to what is observed", NOT_YET),
     ignored("fault-tolerant-execution-memory-requirement-increase-on-worker-crash-enabled", Kind::Bool, "true", COORDINATOR, "More memory after a worker's death", NOT_YET),

@@ -36,6 +36,8 @@ pub(crate) const PROPERTIES: &[Property] = &[
         "Threads on which a worker runs queries"),
     honoured("task.concurrency", Kind::Int(1), "(the number of threads)", QUERYING,
         "Partitions inside a task"),
+    honoured("task.max-spooled-tasks", Kind::Int(1), "(threads, at least 2)", WORKER,
+        "Attempts of tasks that a worker runs at a time under retry-policy TASK (not of Trino)"),
     honoured("task.bytes-per-partition", Kind::Size, "16MB", COORDINATOR,
         "Bytes of a table that one partition of one task should read: the fewer, the more tasks (not of Trino)"),
     honoured("task.client.timeout", Kind::Time(SECOND), "10s", WORKER,

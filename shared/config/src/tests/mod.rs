@@ -245,18 +245,24 @@ fn another_roles_property_is_accepted_without_a_look() {
     assert_eq!(problems.len(), 3, "{problems:?}");
     assert!(problems[0].contains("environment variable NONE is not set"), "{problems:?}");
     assert!(problems[1].contains("authentication of clients is not supported yet"));
-    assert!(problems[2].contains("retry-policy: TASK is not supported yet: only NONE"));
+    assert!(problems[2].contains(
+        "retry-policy: TASK needs a place for what tasks leave: write exchange-manager.properties"
+    ));
 }
 
 #[test]
 fn what_has_no_effect_is_said_once_for_all_such_properties() {
     let etc = Etc::with(
-        "task-retry-attempts-per-task=5\nretry-initial-delay=1s\nexchange.compression-codec=none\n",
+        "query-retry-attempts=5\nexchange.deduplication-buffer-size=1MB\nexchange.compression-codec=none\n",
     );
     let warnings = etc.load(Role::Coordinator).unwrap().warnings;
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].contains("config.properties:5: task-retry-attempts-per-task, "));
-    assert!(warnings[0].contains("config.properties:6: retry-initial-delay: it has no effect yet"));
+    assert!(warnings[0].contains("config.properties:5: query-retry-attempts, "));
+    assert!(
+        warnings[0].contains(
+            "config.properties:6: exchange.deduplication-buffer-size: it has no effect yet"
+        )
+    );
     let clear = Etc::with("internal-communication.https.required=false\n");
     let clear = clear.load(Role::Coordinator).unwrap();
     assert!(clear.warnings[0].contains("in clear"), "{:?}", clear.warnings);

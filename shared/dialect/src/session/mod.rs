@@ -11,15 +11,15 @@ mod properties;
 pub(crate) mod statements;
 
 pub use properties::{
-    PropertyKind, SESSION_PROPERTIES, SessionLimits, SessionProperty, is_duration, is_size,
-    max_recursion_depth, session_property, shown_duration, shown_size,
+    PropertyKind, RetryPolicy, SESSION_PROPERTIES, SessionLimits, SessionProperty, is_duration,
+    is_size, max_recursion_depth, retry_policy, session_property, shown_duration, shown_size,
 };
 
 /// Checks a session before its statement runs.
 ///
 /// # Errors
 /// INVALID_SESSION_PROPERTY for properties that nobody knows or whose value is not one of theirs,
-/// NOT_SUPPORTED for time zones that nobody knows and for retry policies that do not exist yet.
+/// NOT_SUPPORTED for time zones that nobody knows and for the retry policy QUERY, which does not exist yet.
 pub fn check_session(context: &ClientContext) -> Result<(), Failure> {
     session_zone(context)?;
     for (name, value) in &context.session_properties {
@@ -56,12 +56,12 @@ pub fn check_time_zone(zone: &str) -> Result<(), Failure> {
 }
 
 fn check_retry_policy(value: &str) -> Result<(), Failure> {
-    match value.to_uppercase().as_str() {
-        "NONE" => Ok(()),
-        policy => {
-            let message = format!("retry_policy={policy} is not supported yet: use NONE");
+    match RetryPolicy::parse(value) {
+        Some(RetryPolicy::Query) => {
+            let message = "retry_policy=QUERY is not supported yet: use TASK or NONE";
             Err(Failure::new(ErrorCode::NOT_SUPPORTED, message))
         }
+        _ => Ok(()),
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(code(&ClientContext::default()), None);
         assert_eq!(code(&with("query_max_run_time", "10m")), None);
         assert_eq!(code(&with("retry_policy", "none")), None);
-        assert_eq!(code(&with("retry_policy", "TASK")), Some(ErrorCode::NOT_SUPPORTED));
+        assert_eq!(code(&with("retry_policy", "query")), Some(ErrorCode::NOT_SUPPORTED));
         assert_eq!(code(&with("retry_policy", "x")), Some(ErrorCode::INVALID_SESSION_PROPERTY));
         assert_eq!(code(&with("no_such", "1")), Some(ErrorCode::INVALID_SESSION_PROPERTY));
         assert_eq!(code(&with("tpch.x", "1")), Some(ErrorCode::INVALID_SESSION_PROPERTY));

@@ -162,6 +162,39 @@ pub fn max_recursion_depth(context: &crate::ClientContext) -> Option<u32> {
     context.session_properties.get("max_recursion_depth")?.parse().ok()
 }
 
+/// What runs again after a failure (`retry-policy`, session `retry_policy`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryPolicy {
+    /// Nothing: a failure fails the query.
+    None,
+    /// The query.
+    Query,
+    /// The task.
+    Task,
+}
+
+impl RetryPolicy {
+    /// The name, as in properties.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "NONE",
+            Self::Query => "QUERY",
+            Self::Task => "TASK",
+        }
+    }
+
+    /// Reads a name, in any case.
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Self::None, Self::Query, Self::Task];
+        all.into_iter().find(|policy| policy.name().eq_ignore_ascii_case(text))
+    }
+}
+
+/// What runs again, where the session says so.
+pub fn retry_policy(context: &crate::ClientContext) -> Option<RetryPolicy> {
+    RetryPolicy::parse(context.session_properties.get("retry_policy")?)
+}
+
 /// The limits that a session sets for its queries; all are optional, since those of the
 /// configuration hold otherwise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use futures::{Stream, StreamExt};
+use waterbear_spool::SpoolError;
 
 use super::Chunk;
 use super::partition::Partition;
@@ -28,6 +29,9 @@ pub enum WriteError<E> {
     /// Its rows cannot be encoded.
     #[error(transparent)]
     Encode(EncodeError),
+    /// The spool does not take them.
+    #[error(transparent)]
+    Spool(SpoolError),
 }
 
 /// The one writer of a partition.

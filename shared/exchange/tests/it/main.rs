@@ -4,4 +4,5 @@
 mod buffers;
 mod pages;
 mod readers;
+mod spooled;
 mod support;

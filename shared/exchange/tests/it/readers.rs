@@ -14,7 +14,7 @@ use waterbear_protocol::{ErrorCode, Failure};
 
 use crate::support::{MemoryFetch, numbers, numbers_schema, source, values};
 
-fn options(buffer_bytes: usize) -> ReaderOptions {
+pub fn options(buffer_bytes: usize) -> ReaderOptions {
     ReaderOptions {
         runtime: tokio::runtime::Handle::current(),
         buffer_bytes,

@@ -75,6 +75,8 @@ pub fn source(task: u32, partition: u32, reader: u32) -> Source {
         http_port: 8080,
         started_ms: 0,
         state: NodeState::Active,
+        memory_bytes: 0,
+        task_slots: 0,
     };
     let attempt = query.stage(1).task(task).attempt(0);
     Source { producer: Arc::new(Producer { attempt, node }), partition, reader }

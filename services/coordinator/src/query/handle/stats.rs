@@ -178,6 +178,7 @@ mod tests {
                 state,
                 failure: None,
                 stats,
+                output: None,
                 operators: Vec::new(),
             },
         }

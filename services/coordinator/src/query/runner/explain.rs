@@ -41,7 +41,7 @@ impl Runner {
                 query_plan(explain::write(&[part], explain.format))
             }
             ExplainKind::Distributed => {
-                let stages = self.stages(&planned).await?;
+                let stages = self.stages(query, &planned).await?;
                 let parts = explain::parts(&stages, &planned.columns);
                 query_plan(explain::write(&parts, explain.format))
             }
@@ -57,8 +57,13 @@ impl Runner {
     }
 
     /// The fragments as they would be with the workers that there are; none is waited for.
-    async fn stages(&self, planned: &PlannedQuery) -> Result<StagePlan, Failure> {
-        self.cut(&planned.plan, self.active_workers().len().max(1)).await
+    async fn stages(
+        &self,
+        query: &QueryHandle,
+        planned: &PlannedQuery,
+    ) -> Result<StagePlan, Failure> {
+        let policy = self.retry_policy(query)?;
+        self.cut(&planned.plan, self.active_workers().len().max(1), policy).await
     }
 
     /// The physical plan of a query that is not cut.

@@ -1,0 +1,147 @@
+//! One attempt on one worker, as a conversation: create, long-poll, abort. It fails on silence,
+//! never on duration; dropped before its end, it is aborted.
+
+use std::sync::Arc;
+
+use exchange_retry::{Class, Number};
+use waterbear_protocol::task::Producer;
+use waterbear_protocol::task::TaskState;
+use waterbear_protocol::{ErrorCode, ErrorType, Failure};
+use waterbear_scheduler::{NodeKey, TaskKey};
+
+use super::calls::Calls;
+use super::driver::{Driver, Ended, Message, Place};
+use super::query::{SpooledQuery, Winner};
+use crate::scheduler::watch::{self, End, Watched};
+
+/// Why an attempt has no output.
+#[derive(Debug, Clone)]
+pub(super) struct AttemptError {
+    pub(super) failure: Failure,
+    pub(super) class: Class,
+    pub(super) peak_memory: u64,
+}
+
+impl AttemptError {
+    pub(super) fn new(class: Class, failure: Failure) -> Self {
+        Self { failure, class, peak_memory: 0 }
+    }
+
+    /// The attempt says that it is committed, and nothing of it is to be seen. Perhaps it is only
+    /// damage: another attempt may do better.
+    pub(super) fn misplaced(text: String) -> Self {
+        Self::new(Class::Internal, Failure::new(ErrorCode::CONFIGURATION_INVALID, text))
+    }
+
+    /// An input is being made again.
+    pub(super) fn input_missing() -> Self {
+        let text = "an input of the task is being made again";
+        Self::new(Class::InputLost, Failure::new(ErrorCode::PAGE_TRANSPORT_ERROR, text))
+    }
+}
+
+/// What a worker's own words mean for the next attempt.
+fn class_of(failure: &Failure) -> Class {
+    if !failure.lost.is_empty() {
+        return Class::InputLost;
+    }
+    match failure.code {
+        ErrorCode::ABANDONED_TASK | ErrorCode::SERVER_SHUTTING_DOWN => return Class::Abandoned,
+        _ => {}
+    }
+    match failure.code.error_type() {
+        ErrorType::UserError => Class::User,
+        ErrorType::InsufficientResources => Class::InsufficientResources,
+        ErrorType::External => Class::External,
+        ErrorType::InternalError => Class::Internal,
+    }
+}
+
+/// Runs an attempt in its place.
+pub(super) async fn run(
+    calls: &Calls,
+    driver: &Driver,
+    query: &Arc<SpooledQuery>,
+    task: TaskKey,
+    number: Number,
+    mut place: Place,
+) -> Result<Winner, AttemptError> {
+    let attempt = query.task_id(task).attempt(number);
+    let location = calls.spool.location_for(&attempt, &[]).unwrap_or_default().to_owned();
+    let request = query
+        .request(task, location.clone())
+        .map_err(|failure| AttemptError::new(class_of(&failure), failure))?
+        .ok_or_else(AttemptError::input_missing)?;
+    let watched = Arc::new(Watched::new(Producer { attempt, node: place.node.clone() }));
+    query.begin(task, Arc::clone(&watched), location);
+    let abort = AbortOnDrop { watched: Arc::clone(&watched), calls: calls.clone() };
+    let conversation = async {
+        watched.create(&calls.control, &request, calls.lease).await?;
+        watch::until_done(&watched, &calls.control, calls.lease, || query.report(false)).await
+    };
+    let end = tokio::select! {
+        biased;
+        ended = &mut place.ended => return Err(ended_from_above(&watched, ended.ok())),
+        end = conversation => end,
+    };
+    drop(abort);
+    query.report(true);
+    outcome(driver, place.key, &watched, end)
+}
+
+fn ended_from_above(watched: &Watched, ended: Option<Ended>) -> AttemptError {
+    let (class, what) = match ended {
+        Some(Ended::Moved) => (Class::Abandoned, "is to be emptied"),
+        _ => (Class::NodeLost, "is lost"),
+    };
+    let node = &watched.node().node_id;
+    let text = format!("worker {node} {what}, and task {} with it", watched.attempt());
+    let failure = Failure::new(ErrorCode::REMOTE_HOST_GONE, text).on(node.clone());
+    watched.mark(TaskState::Aborted);
+    AttemptError { failure, class, peak_memory: watched.peak_memory() }
+}
+
+fn outcome(
+    driver: &Driver,
+    node: NodeKey,
+    watched: &Watched,
+    end: Result<(), End>,
+) -> Result<Winner, AttemptError> {
+    let peak_memory = watched.peak_memory();
+    match end {
+        Ok(()) => match watched.output() {
+            Some(record) => Ok(Winner { record: Arc::new(record), node: watched.node().clone() }),
+            None => {
+                let text = format!("task {} is finished without an output", watched.attempt());
+                let failure = Failure::new(ErrorCode::REMOTE_TASK_ERROR, text);
+                Err(AttemptError { failure, class: Class::Internal, peak_memory })
+            }
+        },
+        Err(End::Failed(failure)) => {
+            let class = class_of(&failure);
+            Err(AttemptError { failure, class, peak_memory })
+        }
+        Err(End::Lost { failure, node_is_lost }) => {
+            if node_is_lost {
+                driver.tell(Message::Lost(node));
+            }
+            Err(AttemptError { failure, class: Class::NodeLost, peak_memory })
+        }
+    }
+}
+
+/// Aborts what was not heard to its end.
+struct AbortOnDrop {
+    watched: Arc<Watched>,
+    calls: Calls,
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        if self.watched.is_done() {
+            return;
+        }
+        let (watched, control) = (Arc::clone(&self.watched), self.calls.control.clone());
+        self.calls.io.spawn(async move { watched.abort(&control).await });
+    }
+}

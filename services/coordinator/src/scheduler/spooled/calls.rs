@@ -1,0 +1,203 @@
+//! One call of a task: its stack, top = met first: exchange-retry, then a place, then an attempt.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use exchange_retry::{
+    Attempt, AttemptFailure, Call, Class, Error, ExchangeRetryLayer, Number, TaskAttempts,
+};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use tower::{ServiceBuilder, ServiceExt, service_fn};
+use waterbear_exchange::ReaderOptions;
+use waterbear_outbound::InternalClient;
+use waterbear_protocol::{ErrorCode, Failure};
+use waterbear_scheduler::{Event, NodeKey, TaskKey};
+use waterbear_spool::{Spool, SpoolError};
+
+use super::RetryOptions;
+use super::attempt::{self, AttemptError};
+use super::driver::{Driver, Message};
+use super::query::{SpooledQuery, Winner};
+
+/// What all calls share. Clones are the same.
+#[derive(Debug, Clone)]
+pub(super) struct Calls {
+    pub(super) spool: Spool,
+    pub(super) retry: Arc<RetryOptions>,
+    pub(super) control: InternalClient,
+    pub(super) reader: ReaderOptions,
+    pub(super) io: Handle,
+    pub(super) lease: Duration,
+    /// Workers and locations of which it is known that this node sees what they write.
+    seen: Arc<Mutex<BTreeSet<(u64, String)>>>,
+}
+
+impl Calls {
+    pub(super) fn new(
+        spool: Spool,
+        retry: RetryOptions,
+        control: InternalClient,
+        reader: ReaderOptions,
+        io: Handle,
+        lease: Duration,
+    ) -> Self {
+        let (retry, seen) = (Arc::new(retry), Arc::default());
+        Self { spool, retry, control, reader, io, lease, seen }
+    }
+
+    /// A base directory must be the same on all nodes: looks once for each worker and location
+    /// whether what the worker has committed is seen here.
+    async fn check_location(
+        &self,
+        query: &SpooledQuery,
+        winner: &Winner,
+    ) -> Result<(), AttemptError> {
+        let place = (winner.node.incarnation.as_u64(), winner.record.location.clone());
+        if self.lock().contains(&place) {
+            return Ok(());
+        }
+        let attempt = &winner.record.attempt;
+        match self.spool.committed(&query.seal, attempt, &place.1).await {
+            Ok(Some(_)) => {
+                self.lock().insert(place);
+                Ok(())
+            }
+            Ok(None) => {
+                let text = format!(
+                    "What worker {} wrote to '{}' is not there on the coordinator: \
+                     exchange.base-directories must name the same storage on all nodes",
+                    winner.node.node_id, place.1
+                );
+                Err(AttemptError::misplaced(text))
+            }
+            Err(error) => {
+                Err(AttemptError::misplaced(format!("The exchange manager cannot go on: {error}")))
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<(u64, String)>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A task of a query, as the retry layer knows it.
+#[derive(Debug, Clone)]
+struct SpooledTask {
+    query: Arc<SpooledQuery>,
+    key: TaskKey,
+}
+
+impl exchange_retry::Task for SpooledTask {
+    type Node = NodeKey;
+    type Committed = Winner;
+
+    fn attempts(&self) -> &TaskAttempts<NodeKey, Winner> {
+        self.query.attempts(self.key)
+    }
+}
+
+impl std::fmt::Display for AttemptError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.failure.fmt(f)
+    }
+}
+
+impl AttemptFailure for AttemptError {
+    fn class(&self) -> Class {
+        self.class
+    }
+
+    fn peak_memory(&self) -> u64 {
+        self.peak_memory
+    }
+}
+
+impl exchange_retry::Spool<SpooledTask> for Spool {
+    type Error = SpoolError;
+
+    async fn committed(
+        &self,
+        task: &SpooledTask,
+        attempt: Number,
+    ) -> Result<Option<Winner>, SpoolError> {
+        let SpooledTask { query, key } = task;
+        // An attempt that was never created has written nothing.
+        let (Some(location), Some(node)) =
+            (query.location(*key, attempt), query.node_of(*key, attempt))
+        else {
+            return Ok(None);
+        };
+        let id = query.task_id(*key).attempt(attempt);
+        let record = Spool::committed(self, &query.seal, &id, &location).await?;
+        Ok(record.map(|record| Winner { record: Arc::new(record), node }))
+    }
+}
+
+/// Starts a call; its end is told to the driver, unless it is aborted before.
+pub(super) fn spawn(
+    calls: &Calls,
+    driver: Driver,
+    query: Arc<SpooledQuery>,
+    key: TaskKey,
+    call: u32,
+    condemned: Vec<u32>,
+) -> AbortHandle {
+    let own = calls.clone();
+    let running = calls.io.spawn(async move {
+        let (calls, places) = (own.clone(), driver.clone());
+        let attempts = service_fn(move |attempt: Attempt<SpooledTask>| {
+            let (calls, driver) = (calls.clone(), places.clone());
+            async move { place_and_run(&calls, &driver, attempt).await }
+        });
+        let layer = ExchangeRetryLayer::new(own.spool.clone());
+        let stack = ServiceBuilder::new().layer(layer).service(attempts);
+        let task = SpooledTask { query: Arc::clone(&query), key };
+        let message = match stack.oneshot(Call { task, condemned }).await {
+            Ok(exchange_retry::Winner { committed: winner, .. }) => {
+                Message::Committed { task: key, call, winner }
+            }
+            Err(Error::InputLost { source, .. }) => {
+                let lost = source.failure.lost.iter();
+                let lost = lost
+                    .filter_map(|attempt| Some(query.task_key(attempt)?.attempt(attempt.number)));
+                let lost = lost.collect();
+                Message::Happened(Event::TaskInputLost { task: key, call, lost })
+            }
+            Err(error) => Message::Failed { task: key, call, failure: failure_of(error) },
+        };
+        driver.tell(message);
+    });
+    running.abort_handle()
+}
+
+async fn place_and_run(
+    calls: &Calls,
+    driver: &Driver,
+    attempt: Attempt<SpooledTask>,
+) -> Result<Winner, AttemptError> {
+    let Attempt { task: SpooledTask { query, key }, number, memory, avoid, hedge, placed } =
+        attempt;
+    let place = driver.place(key.attempt(number), memory, avoid, hedge).await;
+    let Some(place) = place else { return Err(AttemptError::input_missing()) };
+    placed.on(place.key);
+    let winner = attempt::run(calls, driver, &query, key, number, place).await?;
+    calls.check_location(&query, &winner).await?;
+    Ok(winner)
+}
+
+/// What the client is told of a task that was given up.
+fn failure_of(error: Error<AttemptError>) -> Failure {
+    match error {
+        Error::GaveUp { last: Some(last), earlier, .. } => {
+            for before in earlier {
+                tracing::info!(attempt = before.attempt, failure = %before.error, "failed before");
+            }
+            last.failure
+        }
+        Error::NotReady(last) => last.failure,
+        error => Failure::new(ErrorCode::GENERIC_INTERNAL_ERROR, error.to_string()),
+    }
+}

@@ -1,0 +1,147 @@
+//! Output through the spool: what goes in comes out, once, and damage is told with its name.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, AtomicU64, Ordering};
+
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use futures::{StreamExt, stream};
+use rand::Rng;
+use waterbear_exchange::{ExchangeReader, Fetch, HeldBytes, Source, SpoolFetch, SpoolSink};
+use waterbear_protocol::Failure;
+use waterbear_protocol::spool::{CommittedRecord, QueryKey};
+use waterbear_spool::spool::Location;
+use waterbear_spool::store::MemoryStore;
+use waterbear_spool::{AttemptWriter, FinishedAttempt, ObjectKind, Spool};
+
+use crate::readers::options;
+use crate::support::{numbers, numbers_schema, seeded, source, values};
+
+const KEY: QueryKey = QueryKey::from_bytes([3; 32]);
+
+fn memory() -> (MemoryStore, Spool) {
+    let memory = MemoryStore::new();
+    let location = Location { name: "here".into(), store: Arc::new(memory.clone()) };
+    (memory, Spool::new(vec![location], "0a1b2c3d", "test"))
+}
+
+fn sink(
+    spool: &Spool,
+    source: &Source,
+    partitions: u32,
+    limit: usize,
+    held: HeldBytes,
+) -> SpoolSink {
+    let attempt = source.producer.attempt.clone();
+    let writer = AttemptWriter::new(spool.clone(), KEY, attempt, "here", partitions).unwrap();
+    SpoolSink::new(writer, partitions, numbers_schema(), limit, held)
+}
+
+/// Writes each partition's batches, all partitions at once.
+async fn write(sink: SpoolSink, partitions: Vec<Vec<RecordBatch>>) -> FinishedAttempt {
+    let sink = Arc::new(sink);
+    let writing = partitions.into_iter().enumerate().map(|(partition, batches)| {
+        let sink = Arc::clone(&sink);
+        let stream = stream::iter(batches.into_iter().map(Ok::<_, ArrowError>));
+        tokio::spawn(async move { sink.write_all(partition as u32, stream).await.unwrap() })
+    });
+    for written in writing.collect::<Vec<_>>() {
+        written.await.unwrap();
+    }
+    sink.commit().await.unwrap().unwrap()
+}
+
+async fn read(
+    spool: &Spool,
+    record: &CommittedRecord,
+    source: Source,
+) -> Result<Vec<i64>, Failure> {
+    let fetch = SpoolFetch::new(spool.clone(), KEY, vec![record.clone()], Arc::default());
+    let fetch: Arc<dyn Fetch> = Arc::new(fetch);
+    let mut reader = ExchangeReader::over(fetch, vec![source], numbers_schema(), &options(500_000));
+    let mut found = Vec::new();
+    while let Some(batch) = reader.next().await {
+        found.extend(values(&[batch?]));
+    }
+    Ok(found)
+}
+
+#[tokio::test]
+async fn every_row_comes_back_once_in_its_partition_whatever_the_buffer_holds() {
+    let mut random = seeded("spooled rows");
+    for limit in [0, 1000, 100_000, usize::MAX] {
+        let (memory, spool) = memory();
+        let partitions: Vec<Vec<_>> = (0..5)
+            .map(|partition| {
+                let mut start = partition * 10_000_000;
+                let batches = (0..random.random_range(0..12)).map(|_| {
+                    let rows = random.random_range(0..20_000);
+                    start += 100_000;
+                    numbers(start, rows)
+                });
+                batches.collect()
+            })
+            .collect();
+        let own = source(0, 0, 0);
+        let finished =
+            write(sink(&spool, &own, 5, limit, HeldBytes::default()), partitions.clone()).await;
+        let rows: usize = partitions.iter().flatten().map(RecordBatch::num_rows).sum();
+        assert_eq!(finished.record.rows, rows as u64);
+        for (partition, batches) in partitions.iter().enumerate() {
+            let wanted = source(0, partition as u32, 0);
+            let part = finished.record.only(|other| other == partition as u32);
+            assert_eq!(read(&spool, &part, wanted).await.unwrap(), values(batches));
+        }
+        assert!(memory.keys().len() <= 2, "one object and one record an attempt");
+    }
+}
+
+#[tokio::test]
+async fn held_bytes_are_given_back_by_a_commit_and_by_a_drop() {
+    let (memory, spool) = memory();
+    let count = Arc::new(AtomicIsize::new(0));
+    let most = Arc::new(AtomicU64::new(0));
+    let held = |count: &Arc<AtomicIsize>, most: &Arc<AtomicU64>| {
+        let (count, most) = (Arc::clone(count), Arc::clone(most));
+        HeldBytes::counted_by(Arc::new(move |change| {
+            let now = count.fetch_add(change, Ordering::Relaxed) + change;
+            most.fetch_max(now.max(0) as u64, Ordering::Relaxed);
+        }))
+    };
+    let batches = vec![numbers(0, 50_000), numbers(50_000, 50_000)];
+    let first = sink(&spool, &source(0, 0, 0), 1, 100_000, held(&count, &most));
+    write(first, vec![batches.clone()]).await;
+    assert_eq!(count.load(Ordering::Relaxed), 0);
+    assert!(most.load(Ordering::Relaxed) > 100_000);
+    let dropped = sink(&spool, &source(1, 0, 0), 1, usize::MAX, held(&count, &most));
+    let stream = stream::iter(batches.into_iter().map(Ok::<_, ArrowError>));
+    dropped.write_all(0, stream).await.unwrap();
+    assert!(count.load(Ordering::Relaxed) > 0);
+    drop(dropped);
+    assert_eq!(count.load(Ordering::Relaxed), 0);
+    assert_eq!(memory.keys().len(), 2, "what was not committed is not there");
+}
+
+#[tokio::test]
+async fn a_lost_output_is_named() {
+    for damage in [true, false] {
+        let (memory, spool) = memory();
+        let own = source(4, 0, 0);
+        let finished = write(
+            sink(&spool, &own, 1, 1000, HeldBytes::default()),
+            vec![vec![numbers(0, 30_000)]],
+        )
+        .await;
+        let attempt = own.producer.attempt.clone();
+        match damage {
+            true => {
+                let key = spool.key(&attempt, ObjectKind::Data);
+                assert!(memory.damage(&key, |bytes| bytes[100] ^= 1));
+            }
+            false => spool.delete_query(attempt.query()).await.unwrap(),
+        }
+        let failure = read(&spool, &finished.record, own).await.unwrap_err();
+        assert_eq!(failure.lost, [attempt], "{failure}");
+        assert!(failure.message.contains("worker-4"), "{failure}");
+    }
+}
