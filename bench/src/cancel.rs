@@ -36,7 +36,12 @@ const HANGS: Duration = Duration::from_secs(30);
 /// Runs the benchmark and prints its line. Ends with an error when a worker keeps something.
 pub async fn run(place: &Place, args: &CancelArgs) -> anyhow::Result<bool> {
     let data = data::ensure(&place.data(), &args.scale)?;
-    let shape = Shape { workers: WORKERS, tls: true, catalogs: vec![cluster::parquet(&data)] };
+    let shape = Shape {
+        workers: WORKERS,
+        tls: true,
+        retries: false,
+        catalogs: vec![cluster::parquet(&data)],
+    };
     let mut cluster = Cluster::start(place, shape).await?;
     let mut random = rand::rngs::StdRng::seed_from_u64(args.seed);
     let (mut freed, mut ended_before) = (Vec::new(), 0);

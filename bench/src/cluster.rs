@@ -31,6 +31,8 @@ pub struct Shape {
     pub workers: usize,
     /// Mutual TLS between the nodes.
     pub tls: bool,
+    /// retry-policy TASK, with a spool in the cluster's folder.
+    pub retries: bool,
     /// Catalogs by name.
     pub catalogs: Vec<(&'static str, Properties)>,
 }
@@ -258,6 +260,17 @@ impl Cluster {
             ("internal-communication.shared-secret", format!("${{FILE:{}}}", secret.display())),
             ("internal-communication.https.required", self.shape.tls.to_string()),
         ]);
+        if self.shape.retries {
+            let spool = self.folder.path().join("spool").display().to_string();
+            let exchange = [
+                ("exchange-manager.name", "filesystem".to_owned()),
+                ("exchange.base-directories", spool),
+            ];
+            write_properties(&etc.join("exchange-manager.properties"), &exchange)?;
+            if role == "coordinator" {
+                config.push(("retry-policy", "TASK".to_owned()));
+            }
+        }
         if !self.shape.tls {
             config.retain(|(name, _)| *name != "http-server.https.port");
         }

@@ -194,6 +194,9 @@ impl Report {
                 "goal 16, exchanged, on the wire / referenced: {wire:.1} MB / {referenced:.1} MB = {ratio:.3}"
             )?;
         }
+        if let (Some(none), Some(task)) = (mtls.or(plain), self.place(SideName::Task)) {
+            self.compared(f, "goal 3, retry-policy TASK / NONE", task, none)?;
+        }
         if let (Some(mtls), Some(plain)) = (mtls, plain) {
             self.compared(f, "goal 1, mutual TLS on / off", mtls, plain)?;
             let pure = self.lines.iter().filter(|line| !line.counts && line.is_right());

@@ -34,6 +34,8 @@ pub enum SideName {
     Mtls,
     /// A cluster without.
     Plain,
+    /// A cluster with mutual TLS whose tasks spool (retry-policy TASK).
+    Task,
 }
 
 impl fmt::Display for SideName {
@@ -42,6 +44,7 @@ impl fmt::Display for SideName {
             Self::InProcess => "in process",
             Self::Mtls => "cluster, mutual TLS",
             Self::Plain => "cluster, plain",
+            Self::Task => "cluster, TASK",
         })
     }
 }
@@ -72,13 +75,17 @@ impl Side {
         place: &Place,
         data: &Path,
         workers: usize,
-        tls: bool,
+        name: SideName,
     ) -> anyhow::Result<Self> {
-        let shape = Shape { workers, tls, catalogs: vec![cluster::parquet(data)] };
+        let shape = Shape {
+            workers,
+            tls: name != SideName::Plain,
+            retries: name == SideName::Task,
+            catalogs: vec![cluster::parquet(data)],
+        };
         let cluster = Cluster::start(place, shape).await?;
         let meter = |node: &Node| CpuMeter::new(node.pid()?);
         let meters = cluster.nodes().iter().map(meter).collect::<Result<_, _>>()?;
-        let name = if tls { SideName::Mtls } else { SideName::Plain };
         Ok(Self { name, kind: Kind::Cluster(Box::new(cluster), Answer::default()), meters })
     }
 

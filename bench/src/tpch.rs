@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use crate::place::Place;
 use crate::report::{Line, Report};
-use crate::side::Side;
+use crate::side::{Side, SideName};
 use crate::{answers, data};
 
 /// What is run.
@@ -29,6 +29,9 @@ pub struct TpchArgs {
     /// Mutual TLS in the cluster; `both` compares two clusters, on a pure repartition too.
     #[arg(long, value_enum, default_value_t = Tls::Both)]
     tls: Tls,
+    /// One more cluster, with retry-policy TASK.
+    #[arg(long)]
+    retries: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -92,10 +95,13 @@ pub async fn run(place: &Place, args: &TpchArgs) -> anyhow::Result<bool> {
 async fn start_sides(place: &Place, data: &Path, args: &TpchArgs) -> anyhow::Result<Vec<Side>> {
     let workers = usize::from(args.workers);
     let mut sides = vec![Side::in_process(place, data, workers)?];
-    for (tls, other) in [(true, Tls::Off), (false, Tls::On)] {
-        if args.tls != other {
-            sides.push(Side::cluster(place, data, workers, tls).await?);
-        }
+    let clusters = [
+        (args.tls != Tls::Off, SideName::Mtls),
+        (args.tls != Tls::On, SideName::Plain),
+        (args.retries, SideName::Task),
+    ];
+    for (_, name) in clusters.into_iter().filter(|(wanted, _)| *wanted) {
+        sides.push(Side::cluster(place, data, workers, name).await?);
     }
     Ok(sides)
 }
@@ -166,7 +172,7 @@ mod tests {
 
     fn args(queries: &[u32], tls: Tls) -> TpchArgs {
         let scale = "1".to_owned();
-        TpchArgs { scale, repeats: 1, workers: 2, queries: queries.to_vec(), tls }
+        TpchArgs { scale, repeats: 1, workers: 2, queries: queries.to_vec(), tls, retries: false }
     }
 
     #[test]

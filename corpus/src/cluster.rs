@@ -13,6 +13,9 @@ const START: Duration = Duration::from_secs(60);
 /// What the log says before the client API's address.
 const CLIENTS_AT: &str = "clients at ";
 
+const TASK_BYTES: &str =
+    "fault-tolerant-execution-arbitrary-distribution-compute-task-target-size-min";
+
 /// How a cluster cuts its queries.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
@@ -20,8 +23,10 @@ pub struct Shape {
     pub workers: u32,
     /// Partitions inside a task.
     pub partitions: u32,
-    /// `task.bytes-per-partition`.
-    pub bytes_per_partition: &'static str,
+    /// `task.bytes-per-partition`; under TASK the bytes of a task.
+    pub bytes: &'static str,
+    /// `retry-policy`.
+    pub policy: &'static str,
 }
 
 /// A running cluster; it ends when this is dropped.
@@ -52,7 +57,9 @@ impl Cluster {
             .arg("--data-dir")
             .arg(folder.join("data"))
             .args(["-D", &format!("task.concurrency={}", shape.partitions)])
-            .args(["-D", &format!("task.bytes-per-partition={}", shape.bytes_per_partition)])
+            .args(["-D", &format!("task.bytes-per-partition={}", shape.bytes)])
+            .args(["-D", &format!("{TASK_BYTES}={}", shape.bytes)])
+            .args(["-D", &format!("retry-policy={}", shape.policy)])
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)

@@ -28,7 +28,7 @@ struct Statement {
 pub async fn run(ways: &Ways) -> anyhow::Result<bool> {
     let mut wrong = 0;
     for Statement { name, sql, first } in statements() {
-        for way in [Way::OneWorker, Way::ThreeWorkers] {
+        for way in [Way::OneWorker, Way::ThreeWorkers, Way::Spooled] {
             let start = Instant::now();
             let answer = ways.answer(way, &mut Sessions::new(), &sql).await;
             let took = start.elapsed();

@@ -31,8 +31,9 @@ pub async fn run(ways: &Ways, seed: u64, skip: u64, duration: Duration) -> anyho
         let sql = random.query();
         asked += 1;
         let one = ways.answer(Way::InProcess, &mut Sessions::new(), &sql).await;
-        let other = ways.answer(Way::ThreeWorkers, &mut Sessions::new(), &sql).await;
-        if !ways.is_alive(Way::ThreeWorkers) {
+        let way = if asked % 2 == 0 { Way::Spooled } else { Way::ThreeWorkers };
+        let other = ways.answer(way, &mut Sessions::new(), &sql).await;
+        if !ways.is_alive(way) {
             let query = skip + asked;
             anyhow::bail!("seed {seed}, query {query}: the cluster's process has ended\n{sql}");
         }

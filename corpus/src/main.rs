@@ -32,7 +32,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs corpus files in process, on one worker and on three workers with many small tasks.
+    /// Runs corpus files in process, on one worker, on three workers with many small tasks, and there
+    /// under retry-policy TASK.
     Run {
         /// The binary whose clusters are asked; else `$WATERBEAR_BIN`, else the one beside this.
         #[arg(long)]
@@ -50,7 +51,8 @@ enum Command {
         #[arg(long)]
         binary: Option<PathBuf>,
     },
-    /// Asks random queries in process and on three workers, and compares.
+    /// Asks random queries in process and on three workers, under retry-policy NONE and TASK in
+    /// turn, and compares.
     Fuzz {
         /// The binary whose cluster is asked.
         #[arg(long)]

@@ -13,9 +13,11 @@ use crate::data;
 use crate::in_process::InProcess;
 
 /// All of a query in one task.
-const ONE_WORKER: Shape = Shape { workers: 1, partitions: 2, bytes_per_partition: "16MB" };
+const ONE_WORKER: Shape = Shape { workers: 1, partitions: 2, bytes: "16MB", policy: "NONE" };
 /// Every scan is divided over all workers, whatever its size.
-const THREE_WORKERS: Shape = Shape { workers: 3, partitions: 2, bytes_per_partition: "1B" };
+const THREE_WORKERS: Shape = Shape { workers: 3, partitions: 2, bytes: "1B", policy: "NONE" };
+/// Tasks leave their output in the spool.
+const SPOOLED: Shape = Shape { workers: 3, partitions: 2, bytes: "8kB", policy: "TASK" };
 
 /// Catalogs and connectors that every way has, beside `corpus`.
 const CATALOGS: [(&str, &str); 2] = [("tpch", "tpch"), ("memory", "memory")];
@@ -29,11 +31,13 @@ pub enum Way {
     OneWorker,
     /// A cluster of three workers with many small tasks.
     ThreeWorkers,
+    /// The same under retry-policy TASK.
+    Spooled,
 }
 
 impl Way {
     /// All of them.
-    pub const ALL: [Way; 3] = [Way::InProcess, Way::OneWorker, Way::ThreeWorkers];
+    pub const ALL: [Way; 4] = [Way::InProcess, Way::OneWorker, Way::ThreeWorkers, Way::Spooled];
 
     /// The name that `onlyif` and `skipif` know it by.
     pub const fn name(self) -> &'static str {
@@ -41,6 +45,7 @@ impl Way {
             Way::InProcess => "in-process",
             Way::OneWorker => "one-worker",
             Way::ThreeWorkers => "three-workers",
+            Way::Spooled => "spooled",
         }
     }
 }
@@ -50,6 +55,7 @@ pub struct Ways {
     in_process: InProcess,
     one_worker: Cluster,
     three_workers: Cluster,
+    spooled: Cluster,
     _folder: TempDir,
 }
 
@@ -58,13 +64,14 @@ pub struct Ways {
 pub struct Sessions {
     one_worker: Session,
     three_workers: Session,
+    spooled: Session,
 }
 
 impl Sessions {
     /// Sessions as they are at the start of each file.
     pub fn new() -> Self {
         let session = Session::new("corpus", "tpch");
-        Self { one_worker: session.clone(), three_workers: session }
+        Self { one_worker: session.clone(), three_workers: session.clone(), spooled: session }
     }
 }
 
@@ -84,13 +91,14 @@ impl Ways {
         data::generate(&files).context("the tables cannot be made")?;
         let etc = folder.path().join("etc");
         let connectors = catalogs(&etc, &files)?;
-        let (one, three) = (folder.path().join("one"), folder.path().join("three"));
-        let (one_worker, three_workers) = futures::try_join!(
+        let [one, three, spool] = ["one", "three", "spooled"].map(|name| folder.path().join(name));
+        let (one_worker, three_workers, spooled) = futures::try_join!(
             Cluster::start(&binary, &etc, &one, ONE_WORKER),
             Cluster::start(&binary, &etc, &three, THREE_WORKERS),
+            Cluster::start(&binary, &etc, &spool, SPOOLED),
         )?;
         let in_process = InProcess::new(connectors);
-        Ok(Self { in_process, one_worker, three_workers, _folder: folder })
+        Ok(Self { in_process, one_worker, three_workers, spooled, _folder: folder })
     }
 
     /// Runs a statement; `None` if this way cannot.
@@ -112,6 +120,7 @@ impl Ways {
                 let session = &mut sessions.three_workers;
                 self.three_workers.client.answer(session, sql).await.map(Some)
             }
+            Way::Spooled => self.spooled.client.answer(&mut sessions.spooled, sql).await.map(Some),
         }
     }
 
@@ -121,6 +130,7 @@ impl Ways {
             Way::InProcess => true,
             Way::OneWorker => self.one_worker.is_alive(),
             Way::ThreeWorkers => self.three_workers.is_alive(),
+            Way::Spooled => self.spooled.is_alive(),
         }
     }
 }

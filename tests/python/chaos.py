@@ -146,21 +146,19 @@ class Chaos:
             self.wrong.append(what)
         else:
             self.slower.append((fault, query.seconds / undisturbed, query.seconds - undisturbed))
-        for bad in (self.hung, self.failed, self.wrong):
-            if bad and bad[-1].startswith(f"{index}:"):
-                print("BAD", bad[-1], flush=True)
         eventually(lambda: len(self.cluster.active_workers()) == len(self.cluster.workers), 20, "all workers are active")
 
     def left(self):
-        def clean():
-            busy = [worker for worker in self.cluster.workers if worker.tasks() or worker.memory()]
-            return not busy and not [path for path in self.spool.rglob("*") if path.is_file()]
-
-        try:
-            eventually(clean, 15, "nothing is left", interval=0.2)
-            return []
-        except AssertionError as error:
-            return [str(error)]
+        """What is still there some time after the last query."""
+        deadline = time.monotonic() + 15
+        while True:
+            found = [str(path) for path in self.spool.rglob("*") if path.is_file()]
+            for worker in self.cluster.workers:
+                if worker.tasks() or worker.memory():
+                    found.append(f"{worker.name}: {worker.tasks()} tasks, {worker.memory()} bytes")
+            if not found or time.monotonic() > deadline:
+                return found
+            time.sleep(0.2)
 
     def table(self):
         print(f"{'fault':10} {'count':>5} {'time/undisturbed p50':>22} {'lost s p50':>10} {'max':>6}")
@@ -193,8 +191,8 @@ def main():
                 chaos.round(index)
             left = chaos.left()
             chaos.table()
-            if left or chaos.wrong or chaos.failed or chaos.hung:
-                print(cluster.logs(400))
+            for bad in (*chaos.wrong, *chaos.failed, *chaos.hung, *left):
+                print("BAD", bad)
     print(
         f"{arguments.faults} faults, seed {arguments.seed}: {len(chaos.wrong)} wrong, "
         f"{len(chaos.failed)} failed, {len(chaos.hung)} hung, {len(left)} leaks"

@@ -146,10 +146,15 @@ class Node:
         self.process = Process(self.log, self.role, "--etc-dir", self.etc)
         return self
 
-    def get(self, path, timeout=2):
+    def get(self, path, timeout=2, headers=None):
         """The JSON document at `path` of its HTTP port."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=timeout) as answer:
-            return json.load(answer)
+        return json.loads(self.text(path, timeout, headers))
+
+    def text(self, path, timeout=2, headers=None):
+        """What is at `path` of its HTTP port."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http}{path}", headers=headers or {})
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            return answer.read().decode()
 
     def status(self):
         """`/v1/status`, or None while nothing answers."""

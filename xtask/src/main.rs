@@ -52,6 +52,12 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Kills, freezes and damages under running queries (retry-policy TASK), and compares the rows.
+    Chaos {
+        /// Arguments of `tests/python/chaos.py`: `--faults`, `--seed`, `--schema`, `--workers`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Builds the binary and the benchmarks, and runs one: `tpch`, `latency`, `start` or `all`.
     #[command(disable_help_flag = true)]
     Bench {
@@ -78,6 +84,7 @@ fn main() -> ExitCode {
         Task::Test { only, pytest } => test(&mut steps, only, &pytest),
         Task::Ci => checks::run(&mut steps).and_then(|()| test(&mut steps, None, &[])),
         Task::Fuzz { minutes, seed } => fuzz(&mut steps, minutes, seed),
+        Task::Chaos { arguments } => chaos(&mut steps, &arguments),
         Task::Bench { arguments } => {
             target_folder().and_then(|target| bench::run(&mut steps, &target, &arguments))
         }
@@ -125,6 +132,11 @@ fn fuzz(steps: &mut Steps, minutes: u64, seed: Option<u64>) -> anyhow::Result<()
     let seed = seed.iter().flat_map(|seed| ["--seed", seed.as_str()]);
     let arguments: Vec<&str> = ["fuzz", "--seconds", &seconds].into_iter().chain(seed).collect();
     corpus(steps, "random queries", &arguments)
+}
+
+fn chaos(steps: &mut Steps, arguments: &[String]) -> anyhow::Result<()> {
+    steps.cargo("build", &["build", "--release", "--locked", "--package", "waterbear"])?;
+    python::chaos(steps, &target_folder()?, arguments)
 }
 
 /// The workspace's root: this crate lies in it.

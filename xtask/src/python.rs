@@ -12,20 +12,33 @@ const REQUIREMENTS: &str = "tests/python/requirements.txt";
 
 /// Makes the Python environment under `target` and runs pytest with the given arguments.
 pub fn run(steps: &mut Steps, target: &Path, arguments: &[String]) -> anyhow::Result<()> {
+    let Some(mut pytest) = python(steps, target, SUITES)? else { return Ok(()) };
+    pytest.args(["-m", "pytest", "tests/python", "-ra", "--color=no"]).args(arguments);
+    steps.command(SUITES, &mut pytest)
+}
+
+/// Runs queries under faults.
+pub fn chaos(steps: &mut Steps, target: &Path, arguments: &[String]) -> anyhow::Result<()> {
+    let Some(mut chaos) = python(steps, target, "chaos")? else { return Ok(()) };
+    chaos.arg("tests/python/chaos.py").args(arguments);
+    steps.command("chaos", &mut chaos)
+}
+
+/// Python in the suites' environment; none where there is none, which is said for `step`.
+fn python(steps: &mut Steps, target: &Path, step: &'static str) -> anyhow::Result<Option<Command>> {
     if let Err(reason) = python3() {
-        return steps.skip(SUITES, &reason);
+        return steps.skip(step, &reason).map(|()| None);
     }
     let environment = target.join("python");
     let requirements = steps.root().join(REQUIREMENTS);
     if let Err(error) = steps.step("python environment", || prepare(&environment, &requirements)) {
-        return steps.skip(SUITES, &format!("{error:#}"));
+        return steps.skip(step, &format!("{error:#}")).map(|()| None);
     }
-    let mut pytest = Command::new(environment.join("bin/python"));
-    pytest.args(["-m", "pytest", "tests/python", "-ra", "--color=no"]).args(arguments);
-    pytest.env("WATERBEAR_BIN", target.join("release/waterbear"));
-    pytest.env("LOADTEST_BIN", target.join("release/waterbear-loadtest"));
-    pytest.env("PYTHONDONTWRITEBYTECODE", "1");
-    steps.command(SUITES, &mut pytest)
+    let mut python = Command::new(environment.join("bin/python"));
+    python.env("WATERBEAR_BIN", target.join("release/waterbear"));
+    python.env("LOADTEST_BIN", target.join("release/waterbear-loadtest"));
+    python.env("PYTHONDONTWRITEBYTECODE", "1");
+    Ok(Some(python))
 }
 
 /// Why there is no Python that the suites can run on.

@@ -102,7 +102,6 @@ impl Coordinator {
                 reader: reader_options(&io, &exchange_metrics),
                 io: io.clone(),
                 lease: options.lease,
-                start_id: registry.start_id().to_owned(),
             };
             SpooledScheduler::start(spooled, options.membership.clone())
         });

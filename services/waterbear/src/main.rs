@@ -1,6 +1,7 @@
 //! The binary: discovery, coordinator, worker, standalone, and the tools around them.
 
 mod cluster;
+mod demo;
 mod health;
 mod machine;
 mod node;
@@ -33,6 +34,8 @@ enum Command {
     Coordinator(RoleArgs),
     /// Run a service that executes tasks.
     Worker(RoleArgs),
+    /// Show a query that outlives a worker: a cluster of processes, one of which is killed.
+    Demo(demo::DemoArgs),
     /// Send SQL to a coordinator.
     Sql(Box<sql::SqlArgs>),
     /// Ask a node whether it is ready; exit 0 if so.
@@ -84,6 +87,7 @@ async fn run(command: Command) -> ExitCode {
         Command::Discovery(args) => roles::run(Role::Discovery, &args.into()).await,
         Command::Coordinator(args) => roles::run(Role::Coordinator, &args.into()).await,
         Command::Worker(args) => roles::run(Role::Worker, &args.into()).await,
+        Command::Demo(args) => demo::run(args).await,
         Command::Sql(args) => sql::run(*args).await,
         Command::Health(args) => health::run(args).await,
         Command::Secret(command) => secret::run(&command),

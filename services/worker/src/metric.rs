@@ -12,6 +12,9 @@ pub(crate) struct TaskMetrics {
     failed: Counter,
     aborted: Counter,
     output_bytes: Counter,
+    spooled_bytes: Counter,
+    spool_writes: Counter,
+    spool_reads: Counter,
 }
 
 impl TaskMetrics {
@@ -23,6 +26,9 @@ impl TaskMetrics {
             failed: metrics.counter("waterbear_tasks_failed_total"),
             aborted: metrics.counter("waterbear_tasks_aborted_total"),
             output_bytes: metrics.counter("waterbear_task_output_bytes_total"),
+            spooled_bytes: metrics.counter("waterbear_spooled_bytes_total"),
+            spool_writes: metrics.counter("waterbear_spool_writes_total"),
+            spool_reads: metrics.counter("waterbear_spool_reads_total"),
         }
     }
 
@@ -34,6 +40,9 @@ impl TaskMetrics {
     pub(crate) fn ended(&self, state: TaskState, stats: &TaskStats) {
         self.running.decrement(1);
         self.output_bytes.increment(stats.output_bytes);
+        self.spooled_bytes.increment(stats.spooled_bytes);
+        self.spool_writes.increment(stats.spool_writes);
+        self.spool_reads.increment(stats.spool_reads);
         match state {
             TaskState::Finished => self.finished.increment(1),
             TaskState::Failed => self.failed.increment(1),

@@ -40,8 +40,10 @@ pub(crate) struct Task {
     attempt: AttemptId,
     created_ms: u64,
     phase: watch::Sender<Phase>,
-    /// When the coordinator last asked for it.
+    /// When the coordinator last asked for it, or was forgiven its silence.
     heard: Mutex<Instant>,
+    /// When the coordinator last asked for it.
+    asked: Mutex<Instant>,
     /// Cancelled when it is done.
     done: CancellationToken,
     input_bytes: Arc<AtomicU64>,
@@ -99,6 +101,7 @@ impl Task {
             created_ms: now_ms(),
             phase: watch::Sender::new(Phase::Preparing),
             heard: Mutex::new(Instant::now()),
+            asked: Mutex::new(Instant::now()),
             done: CancellationToken::new(),
             input_bytes: Arc::new(AtomicU64::new(0)),
             wants_operators: AtomicBool::new(false),
@@ -117,7 +120,19 @@ impl Task {
 
     /// The coordinator has asked for it: it may live on for the lease.
     pub(crate) fn renew_lease(&self) {
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.forgive_silence();
+    }
+
+    /// The coordinator could not be heard: it may live on for the lease.
+    pub(crate) fn forgive_silence(&self) {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// How long the coordinator has not asked for it, whoever stood still: after its lease it has
+    /// given this attempt up.
+    pub(crate) fn unasked(&self) -> Duration {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     /// How long the coordinator has not asked for it.

@@ -110,14 +110,6 @@ impl Queue {
         needs.is_some_and(|needs| needs > bytes)
     }
 
-    /// Forgets what is known of needs: there are other nodes, and what is too large for any of
-    /// them may need less or more.
-    pub(crate) fn forget_needs(&mut self) {
-        for lane in self.lanes.values_mut() {
-            lane.needs = None;
-        }
-    }
-
     /// The first turn that is not before `from`, and whose it is.
     pub(crate) fn turn_from(&self, from: u64) -> Option<(u64, QueryKey)> {
         self.turns.range(from..).next().map(|(turn, query)| (*turn, *query))

@@ -138,7 +138,7 @@ pub fn basic(query: &QueryHandle, base: &str) -> Value {
         "self": format!("{base}/v1/query/{}", query.id()),
         "query": query.sql(),
         "queryStats": statistics(query, &stats),
-        "retryPolicy": "NONE",
+        "retryPolicy": query.retry_policy(),
     });
     if let Some(document) = value.as_object_mut() {
         put(document, "updateType", query.update_type());

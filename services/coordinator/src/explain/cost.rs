@@ -1,8 +1,9 @@
 //! What running a query has cost.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use waterbear_protocol::task::OperatorMetrics;
+use waterbear_protocol::task::{OperatorMetrics, TaskState};
 
 use super::text::{bytes, nanos};
 use super::{Part, PlanNode};
@@ -71,12 +72,13 @@ fn remote(tasks: &[&TaskSnapshot]) -> String {
         (Some(started), Some(ended)) => ended.saturating_sub(started),
         _ => 0,
     };
-    format!(
+    let count = tasks.iter().map(|task| &task.status.attempt.task).collect::<BTreeSet<_>>().len();
+    let mut text = format!(
         "CPU: {}, Elapsed: {}, Tasks: {}, Input: {} rows ({}), Exchanged input: {}, \
          Output: {} rows ({}), Peak memory: {}, Spilled: {}",
         nanos(sum(|stats| stats.cpu_nanos)),
         nanos(elapsed.saturating_mul(1_000_000)),
-        tasks.len(),
+        count,
         sum(|stats| stats.scanned_rows),
         bytes(sum(|stats| stats.scanned_bytes)),
         bytes(sum(|stats| stats.exchange_input_bytes)),
@@ -84,7 +86,17 @@ fn remote(tasks: &[&TaskSnapshot]) -> String {
         bytes(sum(|stats| stats.output_bytes)),
         bytes(sum(|stats| stats.peak_memory_bytes)),
         bytes(sum(|stats| stats.spilled_bytes)),
-    )
+    );
+    let spooled = sum(|stats| stats.spooled_bytes);
+    if spooled > 0 {
+        text.push_str(&format!(", Spooled: {}", bytes(spooled)));
+    }
+    if tasks.len() > count {
+        let wasted = tasks.iter().filter(|task| task.status.state != TaskState::Finished);
+        let wasted: u64 = wasted.map(|task| task.status.stats.cpu_nanos).sum();
+        text.push_str(&format!(", Attempts: {}, Wasted CPU: {}", tasks.len(), nanos(wasted)));
+    }
+    text
 }
 
 /// Adds to each operator of a part what it has cost in all tasks.

@@ -1,5 +1,6 @@
 //! One query as the coordinator sees it: text, session, state, statistics, cancellation.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -91,6 +92,9 @@ struct Progress {
     state: QueryState,
     failure: Option<Failure>,
     tasks: Vec<TaskSnapshot>,
+    /// Tasks of each stage, where they are created one after the other and may run again.
+    planned: BTreeMap<u32, u64>,
+    retry_policy: &'static str,
     started: Option<Instant>,
     finishing: Option<Instant>,
     ended: Option<Instant>,
@@ -124,6 +128,8 @@ impl QueryHandle {
             state: QueryState::Queued,
             failure: None,
             tasks: Vec::new(),
+            planned: BTreeMap::new(),
+            retry_policy: "NONE",
             started: None,
             finishing: None,
             ended: None,
@@ -233,6 +239,22 @@ impl QueryHandle {
     /// Replaces what is known of its tasks.
     pub fn set_tasks(&self, tasks: Vec<TaskSnapshot>) {
         self.progress().tasks = tasks;
+    }
+
+    /// Says how many tasks each stage will have, by number: not all of them are there from the
+    /// start, and there may be several attempts at one.
+    pub fn set_planned(&self, tasks: BTreeMap<u32, u64>) {
+        self.progress().planned = tasks;
+    }
+
+    /// Records what runs again if it fails.
+    pub fn set_retry_policy(&self, policy: &'static str) {
+        self.progress().retry_policy = policy;
+    }
+
+    /// What runs again if it fails, as `retry-policy` calls it.
+    pub fn retry_policy(&self) -> &'static str {
+        self.progress().retry_policy
     }
 
     /// What is known of its tasks.

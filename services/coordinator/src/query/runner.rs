@@ -251,6 +251,7 @@ impl Runner {
     ) -> Result<QueryRun, Failure> {
         query.set_state(QueryState::Starting);
         let policy = self.retry_policy(query)?;
+        query.set_retry_policy(policy.name());
         // What has only literal rows runs here, and no worker can take it along.
         let scans = stages.fragments.iter().any(|fragment| fragment.scans);
         let run = match &self.run.spooled {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use waterbear_engine::PreparedTask;
@@ -13,6 +14,10 @@ use waterbear_spool::{AttemptWriter, SpoolError};
 use super::run::{failure_of_join, without_panic};
 use super::{Destination, Task};
 use crate::{Worker, WorkerSpool};
+
+/// An attempt that its coordinator has not asked for so long is not committed. Coordinators ask
+/// every second, and count a worker as lost after this time.
+const COMMIT_LEASE: Duration = Duration::from_secs(3);
 
 /// Reads what the task's producers have committed.
 pub(super) fn fetch(worker: &Worker, task: &Task, spool: TaskSpool) -> Result<SpoolFetch, Failure> {
@@ -47,8 +52,9 @@ pub(super) async fn run(
     task.run(Arc::clone(&prepared), Destination::Spool(Arc::clone(&sink)));
     produce(&prepared, &sink).await?;
     task.keep_operators(&prepared);
-    // Its coordinator may have given it up and gone on: what is late must not cost more.
-    if task.silence() > worker.client_timeout {
+    // Its coordinator has given it up and gone on: what is late must not cost more, nor stay when
+    // the query has ended.
+    if task.unasked() > COMMIT_LEASE {
         let text = "no coordinator has asked for the task: it is not committed";
         return Err(Failure::new(ErrorCode::ABANDONED_TASK, text));
     }

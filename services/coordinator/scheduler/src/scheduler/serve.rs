@@ -78,8 +78,6 @@ impl Scheduler {
     /// Nodes came, left, or drain. Nodes are kept anew, since others may be better now.
     pub(super) fn nodes_changed(&mut self, out: &mut Vec<Action>) {
         self.places.unreserve_all();
-        self.attempts.forget_needs();
-        self.hedges.forget_needs();
         self.serve_all(out);
     }
 
@@ -105,9 +103,9 @@ impl Scheduler {
             let queue = if hedge { &self.hedges } else { &self.attempts };
             let Some((turn, query)) = queue.turn_from(from) else { return };
             from = turn + 1;
-            // One that has no node kept for it is asked all the same: it may keep this one.
-            let settled = hedge || self.places.keeps_for(query);
-            if settled && queue.needs_more_than(freed, query) {
+            // One that has no node kept for it is asked all the same: it may keep this one. One that
+            // has was asked since nodes came or left last, so that what it needs is known.
+            if self.places.keeps_for(query) && queue.needs_more_than(freed, query) {
                 continue;
             }
             if let Some(memory) = self.serve(query, hedge, out) {

@@ -1,6 +1,6 @@
 //! Whose turn it is.
 
-use waterbear_scheduler::{AttemptKey, QueryKey};
+use waterbear_scheduler::{AttemptKey, Event, QueryKey};
 
 use crate::bench::*;
 
@@ -105,4 +105,33 @@ fn hedges_wait_for_a_first_attempt_that_fits_nowhere_now() {
     assert_eq!(bench.scheduler.waiting_hedges(QueryKey(1)), 1);
     let freed = bench.withdraw(attempt(1, 0, 2, 0));
     assert_eq!(granted(&freed), [(attempt(1, 0, 0, 1), 0)]);
+}
+
+#[test]
+fn hedges_wait_even_if_there_is_room_that_is_no_help_to_a_first_attempt() {
+    let mut bench = Bench::with_nodes(&[(4, 8), (4, 8)]);
+    bench.add_leaves(1, 4);
+    for (number, gib) in [(0, 8), (1, 7), (2, 1)] {
+        bench.want(attempt(1, 0, number, 0), gib);
+    }
+    bench.want(attempt(1, 0, 3, 0), 8);
+    bench.want_hedge(attempt(1, 0, 0, 1), &[]);
+    assert_eq!(bench.kept(), [0]);
+    assert_eq!(bench.release(attempt(1, 0, 2, 0)), [], "one GiB is free on the other");
+}
+
+#[test]
+fn hedges_find_what_was_freed_while_they_were_not_asked() {
+    let mut bench = Bench::with_nodes(&[(9, 8), (9, 8)]);
+    bench.add_leaves(1, 4);
+    bench.add_leaves(2, 1);
+    bench.want(attempt(1, 0, 0, 0), 8);
+    bench.want(attempt(1, 0, 1, 0), 8);
+    let hedge = attempt(1, 0, 0, 1);
+    let wanted = Event::PlaceWanted { attempt: hedge, memory: 6 * GIB, avoid: vec![], hedge: true };
+    bench.on(wanted);
+    bench.want_but(attempt(2, 0, 0, 0), 4, &[node(1)]);
+    assert_eq!(bench.release(attempt(1, 0, 1, 0)), [], "the first attempt avoids it");
+    let freed = bench.release(attempt(1, 0, 0, 0));
+    assert_eq!(granted(&freed), [(attempt(2, 0, 0, 0), 0), (hedge, 1)]);
 }

@@ -149,6 +149,57 @@ fn a_node_is_open_again_when_whoever_it_was_kept_for_waits_no_more() {
 }
 
 #[test]
+fn whoever_was_passed_over_is_asked_again_when_a_kept_node_opens() {
+    let mut bench = bench(&[(9, 8), (9, 8), (9, 8)]);
+    bench.add_leaves(3, 9);
+    bench.want_but(attempt(1, 0, 0, 0), 4, &[node(1), node(2)]);
+    bench.want_but(attempt(1, 0, 1, 0), 8, &[node(0), node(2)]);
+    bench.want_but(attempt(1, 0, 2, 0), 1, &[node(0), node(1)]);
+    bench.want_but(attempt(3, 0, 0, 0), 8, &[node(0), node(1)]);
+    bench.want(attempt(2, 0, 0, 0), 8);
+    assert_eq!(bench.kept(), [0, 2]);
+    bench.want_but(attempt(3, 0, 1, 0), 3, &[node(1), node(2)]);
+    // Query 3 comes first, but the freed node is no help to it: the one that opens then is.
+    let freed = granted(&bench.release(attempt(1, 0, 1, 0)));
+    assert_eq!(freed, [(attempt(2, 0, 0, 0), 1), (attempt(3, 0, 1, 0), 0)]);
+}
+
+#[test]
+fn a_node_that_opens_is_kept_for_the_next_who_needs_it() {
+    let mut bench = bench(&[(4, 8), (4, 8), (4, 1)]);
+    bench.want(attempt(1, 0, 0, 0), 4);
+    bench.want(attempt(1, 0, 1, 0), 4);
+    bench.want(attempt(2, 0, 0, 0), 5);
+    for query in [3, 4] {
+        bench.add_leaves(query, 1);
+        bench.want(attempt(query, 0, 0, 0), 8);
+    }
+    let freed = granted(&bench.release(attempt(1, 0, 0, 0)));
+    assert_eq!(freed, [(attempt(2, 0, 0, 0), 0)]);
+    assert_eq!(bench.kept(), [0, 1]);
+    let small = granted(&bench.want_but(attempt(1, 0, 2, 0), 2, &[node(2)]));
+    assert_eq!(small, [], "it would fit");
+}
+
+#[test]
+fn one_that_moves_up_in_the_queue_is_tried() {
+    let mut bench = bench(&[(9, 8), (3, 8)]);
+    bench.want_but(attempt(1, 0, 0, 0), 4, &[node(1)]);
+    bench.want_but(attempt(1, 0, 1, 0), 6, &[node(0)]);
+    bench.want_but(attempt(1, 0, 2, 0), 2, &[node(0)]);
+    for number in 0..8 {
+        bench.want(attempt(2, 0, number, 0), 8);
+    }
+    bench.want(attempt(2, 0, 8, 0), 1);
+    assert_eq!(bench.kept(), [0]);
+    // It comes into sight while there is no place at all, and then there is one.
+    bench.want_but(attempt(1, 0, 3, 0), 0, &[node(0)]);
+    assert_eq!(bench.withdraw(attempt(2, 0, 3, 0)), []);
+    let freed = granted(&bench.release(attempt(1, 0, 2, 0)));
+    assert_eq!(freed, [(attempt(2, 0, 8, 0), 1)]);
+}
+
+#[test]
 fn a_large_attempt_waits_for_a_node_that_can_hold_it() {
     let mut bench = bench(&[(2, 4), (2, 16)]);
     bench.want_but(attempt(1, 0, 0, 0), 13, &[node(0)]);

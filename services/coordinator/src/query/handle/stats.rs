@@ -15,10 +15,11 @@ fn millis(from: Instant, to: Instant) -> u64 {
 /// Adds up what is known at `now`.
 pub(super) fn collect(progress: &Progress, submitted: Instant, now: Instant) -> StatementStats {
     let end = progress.ended.unwrap_or(now);
-    let stages = stages(&progress.tasks);
+    let stages = stages(&progress.tasks, &progress.planned);
     let sum = |value: fn(&StageStats) -> u64| stages.iter().map(value).sum::<u64>();
     let task_sum = |value: fn(&TaskSnapshot) -> u64| progress.tasks.iter().map(value).sum::<u64>();
     let (total, completed) = (sum(|s| s.total_splits), sum(|s| s.completed_splits));
+    let queued = sum(|s| s.queued_splits);
     let running = sum(|s| s.running_splits);
     let finished = progress.state == QueryState::Finished;
     let scheduled = finished || progress.state >= QueryState::Running && total > 0;
@@ -36,7 +37,7 @@ pub(super) fn collect(progress: &Progress, submitted: Instant, now: Instant) -> 
         running_percentage: scheduled.then(|| if finished { 0.0 } else { percent(running) }),
         nodes: nodes.len() as u64,
         total_splits: total,
-        queued_splits: 0,
+        queued_splits: queued,
         running_splits: running,
         completed_splits: completed,
         planning_time_millis: u64::try_from(progress.planning.as_millis()).unwrap_or(u64::MAX),
@@ -59,12 +60,45 @@ pub(super) fn collect(progress: &Progress, submitted: Instant, now: Instant) -> 
 }
 
 /// One entry for each stage, by number.
-fn stages(tasks: &[TaskSnapshot]) -> Vec<StageStats> {
-    let mut by_stage: BTreeMap<u32, Vec<&TaskSnapshot>> = BTreeMap::new();
+fn stages(tasks: &[TaskSnapshot], planned: &BTreeMap<u32, u64>) -> Vec<StageStats> {
+    let mut by_stage: BTreeMap<u32, Vec<&TaskSnapshot>> =
+        planned.keys().map(|number| (*number, Vec::new())).collect();
     for task in tasks {
         by_stage.entry(task.stage).or_default().push(task);
     }
-    by_stage.into_iter().map(|(number, tasks)| stage(number, &tasks)).collect()
+    let stage = |(number, tasks): (u32, Vec<&TaskSnapshot>)| {
+        let stage = stage(number, &tasks);
+        match planned.get(&number) {
+            Some(planned) => retried(stage, &tasks, *planned),
+            None => stage,
+        }
+    };
+    by_stage.into_iter().map(stage).collect()
+}
+
+/// A stage whose tasks are created one after the other, and may run again.
+fn retried(stage: StageStats, tasks: &[&TaskSnapshot], planned: u64) -> StageStats {
+    let of = |state: TaskState| {
+        let tasks = tasks.iter().filter(move |task| task.status.state == state);
+        tasks.map(|task| task.status.attempt.task.number).collect::<BTreeSet<_>>()
+    };
+    let (finished, running) = (of(TaskState::Finished), of(TaskState::Running));
+    let running = running.difference(&finished).count() as u64;
+    let completed = finished.len() as u64;
+    let state = match () {
+        () if completed == planned => "FINISHED",
+        () if tasks.is_empty() => "PLANNED",
+        () => "RUNNING",
+    };
+    StageStats {
+        state: state.to_owned(),
+        done: completed == planned,
+        total_splits: planned,
+        queued_splits: planned.saturating_sub(completed + running),
+        running_splits: running,
+        completed_splits: completed,
+        ..stage
+    }
 }
 
 fn stage(number: u32, tasks: &[&TaskSnapshot]) -> StageStats {
@@ -182,6 +216,30 @@ mod tests {
                 operators: Vec::new(),
             },
         }
+    }
+
+    #[test]
+    fn attempts_at_one_task_count_as_one_and_tasks_to_come_are_known() {
+        let query = QueryHandle::new("q".parse().unwrap(), String::new(), ClientContext::default());
+        query.set_state(QueryState::Running);
+        query.set_planned([(0, 1), (1, 3)].into());
+        let mut again = task(1, 0, TaskState::Finished, 5);
+        again.status.attempt.number = 1;
+        query.set_tasks(vec![
+            task(1, 0, TaskState::Failed, 5),
+            again,
+            task(1, 1, TaskState::Running, 7),
+        ]);
+        let stats = query.stats();
+        let splits = (stats.total_splits, stats.queued_splits, stats.running_splits);
+        assert_eq!((splits, stats.completed_splits), ((4, 2, 1), 1));
+        assert_eq!(stats.progress_percentage, Some(25.0));
+        let root = stats.root_stage.unwrap();
+        assert_eq!(
+            (root.state.as_str(), root.sub_stages[0].state.as_str()),
+            ("PLANNED", "RUNNING")
+        );
+        assert_eq!(root.sub_stages[0].failed_tasks, 1);
     }
 
     #[test]

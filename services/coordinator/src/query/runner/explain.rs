@@ -90,11 +90,9 @@ impl Runner {
         while let Some(batch) = batches.next().await {
             rows += batch?.num_rows() as u64;
         }
-        let root = shown.root();
-        let local_root = match (root.scans, root.tasks.first()) {
-            (false, Some(plan)) => Some(operator_metrics(plan)),
-            _ => None,
-        };
+        // The root's tasks are among the query's when workers ran them.
+        let here = !query.tasks().iter().any(|task| task.stage == 0);
+        let local_root = shown.root().tasks.first().filter(|_| here).map(operator_metrics);
         let elapsed = started.elapsed();
         let costs = Costs { tasks: query.tasks(), local_root, rows, elapsed, verbose };
         let parts = explain::parts(&shown, &planned.columns);

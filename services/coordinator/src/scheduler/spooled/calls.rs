@@ -21,6 +21,10 @@ use super::attempt::{self, AttemptError};
 use super::driver::{Driver, Message};
 use super::query::{SpooledQuery, Winner};
 
+/// Calls of one task, most of which end with inputs that are lost: storage that loses what was
+/// committed again and again is of no use to a query.
+const MOST_CALLS: u32 = 100;
+
 /// What all calls share. Clones are the same.
 #[derive(Debug, Clone)]
 pub(super) struct Calls {
@@ -158,6 +162,10 @@ pub(super) fn spawn(
         let message = match stack.oneshot(Call { task, condemned }).await {
             Ok(exchange_retry::Winner { committed: winner, .. }) => {
                 Message::Committed { task: key, call, winner }
+            }
+            Err(Error::InputLost { source, .. }) if call >= MOST_CALLS => {
+                let failure = source.failure;
+                Message::Failed { task: key, call, failure }
             }
             Err(Error::InputLost { source, .. }) => {
                 let lost = source.failure.lost.iter();

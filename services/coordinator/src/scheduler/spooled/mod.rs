@@ -45,6 +45,7 @@ use calls::Calls;
 use driver::{Driver, Message};
 use query::SpooledQuery;
 use rows::RootRows;
+use sweep::Running;
 
 /// How tasks run again.
 #[derive(Debug, Clone)]
@@ -73,8 +74,6 @@ pub struct SpooledOptions {
     pub io: Handle,
     /// How long a worker may be silent before it counts as lost.
     pub lease: Duration,
-    /// What this coordinator's query ids end with.
-    pub start_id: String,
 }
 
 /// Runs queries under retry-policy TASK. Clones are the same scheduler.
@@ -83,18 +82,20 @@ pub struct SpooledScheduler {
     driver: Driver,
     calls: Calls,
     membership: Membership,
+    running: Running,
     queries: Arc<AtomicU64>,
 }
 
 impl SpooledScheduler {
     /// Starts it, over the workers of this cluster.
     pub fn start(options: SpooledOptions, membership: Membership) -> Self {
-        let SpooledOptions { spool, retry, control, reader, io, lease, start_id } = options;
-        sweep::start(&io, spool.clone(), membership.clone(), start_id);
+        let SpooledOptions { spool, retry, control, reader, io, lease } = options;
+        let running = Running::default();
+        sweep::start(&io, spool.clone(), membership.clone(), running.clone());
         let no_nodes_after = retry.no_nodes_after;
         let calls = Calls::new(spool, retry, control, reader, io.clone(), lease);
         let driver = driver::start(membership.clone(), calls.clone(), no_nodes_after, &io);
-        Self { driver, calls, membership, queries: Arc::default() }
+        Self { driver, calls, membership, running, queries: Arc::default() }
     }
 
     /// The limits of a query that begins now: memory is what the largest worker has.
@@ -128,14 +129,17 @@ impl SpooledScheduler {
         let schema = plan.root().tasks[0].schema();
         let query = SpooledQuery::new(handle, key, seal, plan, session, &self.limits());
         let query = Arc::new(query);
+        query.handle.set_planned(query.planned());
         let (sender, news) = mpsc::unbounded_channel();
         let guard = EndOnDrop {
             query: key,
             id: query.handle.id().clone(),
             driver: self.driver.clone(),
             calls: self.calls.clone(),
+            running: self.running.clone(),
             ended: false,
         };
+        self.running.add(query.handle.id().clone());
         self.driver.tell(Message::Add { query: Arc::clone(&query), news: sender });
         // The next one is the last.
         let mut left: Vec<_> = query.root_tasks().collect();
@@ -152,6 +156,7 @@ struct EndOnDrop {
     id: QueryId,
     driver: Driver,
     calls: Calls,
+    running: Running,
     ended: bool,
 }
 
@@ -161,9 +166,11 @@ impl EndOnDrop {
             return;
         }
         self.driver.tell(Message::Over(self.query));
-        let (spool, id) = (self.calls.spool.clone(), self.id.clone());
+        let (spool, id, running) =
+            (self.calls.spool.clone(), self.id.clone(), self.running.clone());
         let lease = self.calls.lease;
         self.calls.io.spawn(async move {
+            running.remove(&id);
             sweep::delete(&spool, &id).await;
             // An attempt that was being aborted may have written once more.
             tokio::time::sleep(lease + Duration::from_millis(500)).await;

@@ -93,6 +93,12 @@ impl SpooledQuery {
         self.plan.fragments.iter().map(stage_of).collect()
     }
 
+    /// How many tasks each stage has.
+    pub(super) fn planned(&self) -> BTreeMap<u32, u64> {
+        let tasks = |fragment: &Fragment| (fragment.stage, fragment.tasks.len() as u64);
+        self.plan.fragments.iter().map(tasks).collect()
+    }
+
     /// The fragment that makes the result.
     pub(super) fn root(&self) -> &Fragment {
         self.plan.root()

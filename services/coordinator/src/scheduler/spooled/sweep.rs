@@ -1,5 +1,7 @@
 //! Deletes what queries leave in the spool: at their end, and after a coordinator's death.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -18,10 +20,29 @@ pub(super) async fn delete(spool: &Spool, query: &QueryId) {
     }
 }
 
-/// Looks now and then for queries of coordinators that are gone. A query is given time to end:
-/// it is deleted when it is there a second time. A second coordinator of the same cluster has
-/// queries of its own: while there is one, nothing is swept.
-pub(super) fn start(io: &Handle, spool: Spool, membership: Membership, start_id: String) {
+/// The queries that run here.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Running(Arc<Mutex<BTreeSet<QueryId>>>);
+
+impl Running {
+    pub(super) fn add(&self, query: QueryId) {
+        self.lock().insert(query);
+    }
+
+    pub(super) fn remove(&self, query: &QueryId) {
+        self.lock().remove(query);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<QueryId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks now and then for what is left of queries that do not run here: of coordinators that are
+/// gone, or written by a worker that had stood still. It is deleted when it is there a second
+/// time. A second coordinator of the same cluster has queries of its own: while there is one,
+/// nothing is swept.
+pub(super) fn start(io: &Handle, spool: Spool, membership: Membership, running: Running) {
     io.spawn(async move {
         let mut before: Vec<QueryId> = Vec::new();
         loop {
@@ -36,13 +57,13 @@ pub(super) fn start(io: &Handle, spool: Spool, membership: Membership, start_id:
                     Vec::new()
                 }
             };
-            let foreign = |query: &QueryId| !query.as_str().ends_with(&format!("_{start_id}"));
-            let foreign: Vec<_> = queries.into_iter().filter(foreign).collect();
-            for query in foreign.iter().filter(|query| before.contains(query)) {
-                tracing::info!(%query, "sweeps what a coordinator that is gone has left");
+            let left: Vec<_> =
+                queries.into_iter().filter(|query| !running.lock().contains(query)).collect();
+            for query in left.iter().filter(|query| before.contains(query)) {
+                tracing::info!(%query, "sweeps what is left of a query");
                 delete(&spool, query).await;
             }
-            before = foreign;
+            before = left;
             tokio::time::sleep(EVERY).await;
         }
     });

@@ -117,11 +117,14 @@ impl Model {
     }
 
     fn take_place(&mut self, attempt: AttemptKey, node: NodeKey) {
-        let Some(Want { memory: asked, .. }) = self.wants.remove(&attempt) else {
+        let Some(Want { memory: asked, avoid, .. }) = self.wants.remove(&attempt) else {
             panic!("{attempt:?} never asked for a place, or had one before");
         };
         let here = self.nodes.get(&node).unwrap_or_else(|| panic!("{node:?} is not here"));
         assert!(!here.draining, "{node:?} drains");
+        let mut others = self.nodes.iter().filter(|(_, other)| !other.draining);
+        let only = others.all(|(other, _)| avoid.contains(other));
+        assert!(only || !avoid.contains(&node), "{node:?} was to be avoided");
         let others: Vec<&Held> = self.held.values().filter(|held| held.node == node).collect();
         let memory = asked.min(here.memory);
         let in_use: u64 = others.iter().map(|held| held.memory).sum();
