@@ -85,11 +85,15 @@ class Chaos:
         worker.start()
         worker.wait_ready()
 
+    def files(self):
+        """All files of the spool, whatever comes and goes meanwhile."""
+        return [pathlib.Path(found, name) for found, _, names in os.walk(self.spool) for name in names]
+
     def damage(self, how):
         """Damages a file of the spool, once there is one."""
         until = time.monotonic() + 2
         while time.monotonic() < until:
-            found = [path for path in self.spool.rglob("*") if path.is_file()]
+            found = self.files()
             if found:
                 path = self.random.choice(found)
                 try:
@@ -152,7 +156,7 @@ class Chaos:
         """What is still there some time after the last query."""
         deadline = time.monotonic() + 15
         while True:
-            found = [str(path) for path in self.spool.rglob("*") if path.is_file()]
+            found = [str(path) for path in self.files()]
             for worker in self.cluster.workers:
                 if worker.tasks() or worker.memory():
                     found.append(f"{worker.name}: {worker.tasks()} tasks, {worker.memory()} bytes")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from trino.exceptions import TrinoQueryError, TrinoUserError
@@ -21,7 +22,8 @@ LONG = """SELECT o_orderpriority, count(*) c, sum(l_quantity) q FROM tpch.sf1.li
 
 
 def files(folder):
-    return [path for path in folder.rglob("*") if path.is_file()]
+    """All files below, whatever comes and goes meanwhile."""
+    return [Path(found, name) for found, _, names in os.walk(folder) for name in names]
 
 
 @pytest.fixture
@@ -194,7 +196,7 @@ def test_damaged_outputs_are_made_again(retrying, how):
         query = Query(cluster, LONG, "sf1")
         damaged = set()
         while query.thread.is_alive() and len(damaged) < 4:
-            for path in cluster.spool.rglob("data"):
+            for path in [path for path in files(cluster.spool) if path.name == "data"]:
                 # Only what is committed is whole.
                 if path not in damaged and path.with_name("committed").exists():
                     try:
@@ -212,7 +214,7 @@ def test_damaged_outputs_are_made_again(retrying, how):
 def test_user_errors_are_not_retried(shared_retrying):
     cursor = shared_retrying.connect().cursor()
     with pytest.raises(TrinoUserError) as caught:
-        cursor.execute("SELECT sum(1 / (nationkey - nationkey)) FROM tpch.tiny.customer").fetchall()
+        cursor.execute("SELECT sum(1 / (c_nationkey - c_nationkey)) FROM tpch.tiny.customer").fetchall()
     assert caught.value.error_name == "DIVISION_BY_ZERO"
     tasks = attempts(shared_retrying, cursor.query_id)
     assert tasks and all(len(task) == 1 for task in tasks.values())
@@ -230,12 +232,12 @@ def test_a_session_can_choose(shared_retrying):
 
 
 def test_explain_analyze_says_what_was_spooled(shared_retrying):
-    rows = shared_retrying.query("EXPLAIN ANALYZE SELECT count(*) FROM lineitem GROUP BY returnflag")
+    rows = shared_retrying.query("EXPLAIN ANALYZE SELECT count(*) FROM lineitem GROUP BY l_returnflag")
     assert "Spooled: " in rows[0][0] and "Tasks: " in rows[0][0]
 
 
 def test_what_was_spooled_is_counted(shared_retrying):
-    shared_retrying.query("SELECT count(*) FROM lineitem GROUP BY returnflag")
+    shared_retrying.query("SELECT count(*) FROM lineitem GROUP BY l_returnflag")
     metrics = "".join(worker.text("/metrics") for worker in shared_retrying.workers)
     values = [float(line.split()[-1]) for line in metrics.splitlines() if line.startswith("waterbear_spooled_bytes_total")]
     assert sum(values) > 0
@@ -243,7 +245,7 @@ def test_what_was_spooled_is_counted(shared_retrying):
 
 @pytest.mark.parametrize(
     "kind, text",
-    [("file", "Not a directory"), ("below a file", "Not a directory"), ("relative", "absolute path")],
+    [("file", "not a directory"), ("below a file", "not a directory"), ("relative", "absolute path")],
 )
 def test_a_base_directory_that_cannot_be_used_stops_the_start(tmp_path, kind, text):
     file = tmp_path / "file"
@@ -254,7 +256,7 @@ def test_a_base_directory_that_cannot_be_used_stops_the_start(tmp_path, kind, te
         arguments += ["-D", f"{name}={value}"]
     ended = subprocess.run([binary(), *map(str, arguments)], capture_output=True, text=True, timeout=30)
     assert ended.returncode == 1
-    assert "exchange.base-directories" in ended.stderr and text in ended.stderr, ended.stderr
+    assert "exchange.base-directories" in ended.stderr and text in ended.stderr.lower(), ended.stderr
     assert "panicked" not in ended.stderr
 
 
@@ -266,7 +268,7 @@ def test_base_directories_that_differ_are_named(tmp_path):
         cluster.add_worker()
         cluster.wait_for_workers(1)
         with pytest.raises(TrinoQueryError) as caught:
-            cluster.query("SELECT count(*) FROM nation")
+            cluster.query("SELECT n_regionkey, count(*) FROM nation GROUP BY 1")
         assert caught.value.error_name == "CONFIGURATION_INVALID"
         for part in (tmp_path / "spool", tmp_path / "other", "exchange.base-directories"):
             assert str(part) in caught.value.message, caught.value.message
@@ -280,7 +282,7 @@ def test_a_worker_without_an_exchange_manager_is_named(tmp_path):
         cluster.add_worker()
         cluster.wait_for_workers(1)
         with pytest.raises(TrinoQueryError) as caught:
-            cluster.query("SELECT count(*) FROM nation")
+            cluster.query("SELECT n_regionkey, count(*) FROM nation GROUP BY 1")
         assert caught.value.error_name == "EXCHANGE_MANAGER_NOT_CONFIGURED"
         assert "worker-1" in caught.value.message
 

@@ -130,7 +130,7 @@ impl ExchangeSettings {
         let locations = self.folders.iter().map(location).collect();
         let namespace = node.security.keys().spool_namespace();
         let spool = Spool::new(locations, namespace, &node.info.environment);
-        spool.check().await.context("exchange.base-directories: cannot be used")?;
+        spool.check().await.context("exchange.base-directories")?;
         Ok(spool)
     }
 }

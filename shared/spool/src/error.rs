@@ -52,7 +52,7 @@ pub enum StoreErrorKind {
 
 /// A request to storage that failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} in {location}: {reason}")]
+#[error("cannot {what} in {location}: {reason}")]
 pub struct StoreError {
     /// Why, for decisions.
     pub kind: StoreErrorKind,
@@ -80,7 +80,7 @@ impl StoreErrorKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpoolError {
     /// Storage failed.
-    #[error("cannot {0}")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// The data is damaged.
     #[error("{object} is damaged: {error}")]

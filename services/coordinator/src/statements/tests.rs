@@ -135,6 +135,8 @@ fn node(id: &str, role: Role, state: NodeState) -> NodeInfo {
         http_port: 8080,
         started_ms: 0,
         state,
+        memory_bytes: 0,
+        task_slots: 0,
     }
 }
 

@@ -60,7 +60,7 @@ impl FilesystemStore {
 impl Store for FilesystemStore {
     async fn check(&self) -> Result<(), StoreError> {
         let probe = format!(".probe-{}", std::process::id());
-        self.blocking("use the folder, with", &probe, |probe| {
+        let checked = self.blocking("write", &probe, |probe| {
             let base = probe.parent().unwrap_or(Path::new("/"));
             make_folders(base)?;
             if !fs::metadata(base)?.is_dir() {
@@ -69,8 +69,8 @@ impl Store for FilesystemStore {
             // Permissions alone do not tell: the filesystem may be read-only.
             drop(OpenOptions::new().write(true).create(true).truncate(false).open(probe)?);
             fs::remove_file(probe)
-        })
-        .await
+        });
+        checked.await.map_err(|error| StoreError { what: "write objects".to_owned(), ..error })
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {

@@ -130,7 +130,7 @@ pub(super) fn start(
     let (sender, messages) = mpsc::unbounded_channel();
     let driver = Driver(sender);
     let state = State {
-        scheduler: Scheduler::new(Options { no_nodes_after, ..Options::default() }),
+        scheduler: Scheduler::new(Options { no_nodes_after }),
         origin: Instant::now(),
         nodes: Nodes::default(),
         queries: BTreeMap::new(),

@@ -60,7 +60,7 @@ impl RootRows {
 
     async fn next(&mut self) -> Option<Result<RecordBatch, Failure>> {
         loop {
-            let Some(&task) = self.left.last() else { return None };
+            let &task = self.left.last()?;
             let mut reading = match self.reading.take() {
                 Some(reading) => reading,
                 None => match self.committed(task).await {

@@ -1,0 +1,138 @@
+//! The workers as the coordinator knows them, after spooled/nodes.rs and spooled/probe.rs; and
+//! what discovery lists.
+
+use std::collections::BTreeMap;
+
+use waterbear_scheduler::{Event, NodeKey};
+
+use crate::base::{MS, S, Time};
+use crate::sim::{LEASE, Sim};
+use crate::state::{Answer, Kind, Known, Listed, Message, Request, What};
+
+impl Sim {
+    /// Takes in the view of the cluster.
+    pub(crate) fn view(&mut self) {
+        let mut events = Vec::new();
+        let mut now = BTreeMap::new();
+        for (number, worker) in self.workers.iter().enumerate() {
+            if let Some((incarnation, draining)) = worker.listed {
+                let listed = if draining { Listed::Draining } else { Listed::Active };
+                now.insert(NodeKey { node: number as u32, incarnation }, listed);
+            }
+        }
+        let changed: Vec<(NodeKey, Known)> = (self.nodes.iter_mut())
+            .filter_map(|(key, known)| {
+                let listed = now.get(key).copied().unwrap_or(Listed::No);
+                let changed = listed != known.listed;
+                known.listed = listed;
+                (changed && !known.lost).then_some((*key, *known))
+            })
+            .collect();
+        for (key, known) in changed {
+            events.push(self.event_of(key, known));
+        }
+        for (key, listed) in now {
+            if !self.nodes.contains_key(&key) {
+                let known = Known { listed, lost: false, lost_at: None };
+                self.nodes.retain(|other, _| other.node != key.node);
+                events.push(self.event_of(key, known));
+                self.nodes.insert(key, known);
+            }
+        }
+        for event in events {
+            self.happened(event);
+        }
+    }
+
+    fn event_of(&self, node: NodeKey, known: Known) -> Event {
+        let worker = &self.workers[node.node as usize];
+        match known.listed {
+            Listed::Draining => Event::NodeDraining { node },
+            listed => {
+                let places = if listed == Listed::Active { worker.places } else { 0 };
+                Event::NodeJoined { node, places, memory: worker.memory }
+            }
+        }
+    }
+
+    pub(crate) fn node_lost(&mut self, node: NodeKey) -> Option<Event> {
+        let known = self.nodes.get_mut(&node).filter(|known| !known.lost)?;
+        known.lost = true;
+        self.tally.nodes_lost += 1;
+        Some(Event::NodeLost { node })
+    }
+
+    pub(crate) fn node_back(&mut self, node: NodeKey) -> Option<Event> {
+        let known = self.nodes.get_mut(&node).filter(|known| known.lost)?;
+        (known.lost, known.lost_at) = (false, None);
+        let known = *known;
+        self.tally.nodes_back += 1;
+        Some(self.event_of(node, known))
+    }
+
+    pub(crate) fn probe(&mut self, node: NodeKey, since: Time) {
+        let attempt = waterbear_scheduler::TaskKey {
+            query: waterbear_scheduler::QueryKey(u64::MAX),
+            stage: 0,
+            task: 0,
+        };
+        let (attempt, kind) = (attempt.attempt(0), Kind::Probe(since));
+        self.next_request += 1;
+        let number = self.next_request;
+        self.probes.insert(node, number);
+        self.send(Request { kind, attempt, call: 0, number, node });
+        // An answer that comes in time makes this one stale.
+        self.after(S, What::Probed { node, since, number, answer: Answer::Broken });
+    }
+
+    pub(crate) fn probed(&mut self, node: NodeKey, since: Time, number: u64, answer: Answer) {
+        if self.probes.get(&node) != Some(&number) {
+            return;
+        }
+        self.probes.remove(&node);
+        match answer {
+            Answer::Unknown => self.mail(Message::Back(node)),
+            Answer::Refused | Answer::Conflict => {}
+            _ if self.now > since + 1_800 * S => {}
+            _ => self.after(250 * MS, What::Probe { node, since }),
+        }
+    }
+
+    // === discovery
+
+    /// A worker's state reaches discovery, or its silence does.
+    pub(crate) fn announce(&mut self, number: usize) {
+        let now = self.now;
+        let worker = &mut self.workers[number];
+        let heard = worker.up && now >= worker.frozen && now >= worker.forgotten;
+        let listed = heard.then_some((worker.incarnation, worker.draining));
+        if listed != worker.listed {
+            worker.listed = listed;
+            let late = self.rng.spread(MS, 300 * MS);
+            self.after(late, What::View);
+        }
+    }
+
+    /// A worker's process starts.
+    pub(crate) fn start(&mut self, number: usize) {
+        self.next_incarnation += 1;
+        // Random ones say nothing about which was first.
+        let incarnation = crate::base::mix(self.seed ^ self.next_incarnation);
+        let worker = &mut self.workers[number];
+        if worker.up {
+            return;
+        }
+        worker.up = true;
+        worker.incarnation = incarnation;
+        (worker.frozen, worker.draining, worker.ticking) = (0, false, false);
+        worker.jobs.clear();
+        worker.late.clear();
+        let late = self.rng.between(5 * MS, 100 * MS);
+        self.after(late, What::Announce(number));
+    }
+
+    /// What does not answer is missed after the lease.
+    pub(crate) fn missed(&mut self, number: usize) {
+        self.after(LEASE, What::Announce(number));
+    }
+}
