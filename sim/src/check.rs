@@ -54,6 +54,7 @@ impl Sim {
         if !self.events.is_multiple_of(rarely) {
             return;
         }
+        self.check_places();
         let idle = self.scheduler.placed().next().is_none();
         let waits = self.scheduler.waiting().next();
         if idle && let Some(attempt) = waits {
@@ -64,6 +65,18 @@ impl Sim {
                 });
             }
         }
+        let heard = self.now > self.coordinator_frozen + S;
+        while let Some((since, attempt)) = self.moved.front().copied()
+            && self.now > since + S
+            && heard
+        {
+            self.moved.pop_front();
+            if self.held.contains_key(&attempt) {
+                self.violated(Some(attempt.task.query), || {
+                    format!("{attempt:?} is still on a node that is to be emptied")
+                });
+            }
+        }
         let full = self.scheduler.nodes().find(|node| {
             let places = node.places_in_use > node.places && node.places > 0;
             places || node.memory_in_use > node.memory
@@ -71,6 +84,31 @@ impl Sim {
         if let Some(node) = full {
             self.violated(None, || format!("more is given than there is: {node:?}"));
         }
+    }
+
+    /// The scheduler has given what was not given back, and lets nobody wait whose query is over.
+    fn check_places(&mut self) {
+        let mut differs = None;
+        if !self.scheduler.placed().eq(self.held.iter().map(|(attempt, node)| (*attempt, *node))) {
+            let placed: Vec<_> = self.scheduler.placed().collect();
+            let more = placed.iter().find(|(attempt, _)| !self.held.contains_key(attempt));
+            let less = self.held.keys().find(|held| !placed.iter().any(|(key, _)| key == *held));
+            differs = Some(format!("places: {more:?} is not held, {less:?} is not given"));
+        }
+        let over = |attempt: &AttemptKey| {
+            let query = &self.queries[attempt.task.query.0 as usize];
+            !query.known && self.running_nowhere(attempt.task.query)
+        };
+        if let Some(attempt) = self.scheduler.waiting().find(over) {
+            differs = Some(format!("{attempt:?} waits, and its query is over"));
+        }
+        if let Some(text) = differs {
+            self.violated(None, || text);
+        }
+    }
+
+    fn running_nowhere(&self, query: QueryKey) -> bool {
+        self.scheduler.stages(query).is_none()
     }
 
     // === calls and places
@@ -108,7 +146,8 @@ impl Sim {
         let lost = known.and_then(|known| known.lost_at);
         // After a standstill what was told before comes now.
         let heard = self.now > self.coordinator_frozen + S;
-        if known.is_some_and(|known| known.lost) || lost.is_some_and(|at| heard && self.now > at + S)
+        if known.is_some_and(|known| known.lost)
+            || lost.is_some_and(|at| heard && self.now > at + S)
         {
             self.violated(Some(attempt.task.query), || {
                 format!("{attempt:?} is granted a place on {node:?}, which is lost")
@@ -144,7 +183,7 @@ impl Sim {
     /// An attempt that is taken for lost has not committed.
     pub(crate) fn check_lost(&mut self, attempt: AttemptKey) {
         let of = self.query(attempt.task.query);
-        if of.objects.get(&attempt).is_some_and(|object| object.record && !object.spoilt) {
+        if of.objects.get(&attempt).is_some_and(|object| !object.spoilt) {
             self.violated(Some(attempt.task.query), || {
                 format!("{attempt:?} is taken for lost, and had committed")
             });
@@ -158,6 +197,17 @@ impl Sim {
             if self.scheduler.winner(lost.task) == Some(lost.attempt) {
                 self.task(lost.task).condemned.insert(lost.attempt);
             }
+        }
+    }
+
+    /// What readers are told to read is the winner.
+    pub(crate) fn check_told(&mut self, key: TaskKey, before: Option<u32>) {
+        let told = self.task(key).winner;
+        let now = self.scheduler.winner(key);
+        if told != before && told != now {
+            self.violated(Some(key.query), || {
+                format!("readers of {key:?} are told to read {told:?}; the winner is {now:?}")
+            });
         }
     }
 

@@ -52,9 +52,9 @@ pub(crate) fn wanted<N: Hash>(action: &attempts::Action<N>, hash: &mut Fnv) {
         Action::Want { attempt, memory, avoid, hedge } => {
             (attempt, memory, avoid, hedge).hash(hash);
         }
-        Action::Withdraw { attempt }
-        | Action::Abort { attempt }
-        | Action::AskSpool { attempt } => attempt.hash(hash),
+        Action::Withdraw { attempt } | Action::Abort { attempt } | Action::AskSpool { attempt } => {
+            attempt.hash(hash)
+        }
         Action::WakeAt(at) => at.hash(hash),
         Action::Answer(outcome) => match outcome {
             Outcome::Committed { attempt } => (0_u8, attempt).hash(hash),

@@ -87,6 +87,7 @@ impl Sim {
         self.say(Some(task.query), || format!("  scheduler <- {event:?}"));
         let actions = self.scheduler.on(now, event);
         let won = self.scheduler.winner(task) == Some(attempt);
+        let told = self.task(task).winner;
         let known = self.query(task.query).known;
         if (won || self.planted(Plant::CondemnedIsAccepted)) && known {
             if self.planted(Plant::ReadersBeforeWinner) && self.rng.chance(300) {
@@ -95,6 +96,7 @@ impl Sim {
                 self.set_winner(task.attempt(attempt));
             }
         }
+        self.check_told(task, told);
         if won {
             self.check_winner(task, attempt);
         }
@@ -146,6 +148,7 @@ impl Sim {
                 }
                 Action::Moved { attempt, .. } => {
                     self.tally.moved += 1;
+                    self.moved.push_back((self.now, attempt));
                     if !self.planted(Plant::DrainIsIgnored) {
                         self.end_attempt(attempt, true);
                     }
@@ -213,7 +216,8 @@ impl Sim {
 
     /// A task of the runtime is dropped a little later, perhaps after it was polled once more.
     fn abort(&mut self, task: TaskKey, call: u64) {
-        let moment = self.moment();
+        let busy = self.rng.chance(10);
+        let moment = if busy { self.rng.below(500 * MS) } else { self.moment() };
         self.after(moment, What::Dropped(task, call));
     }
 
@@ -284,14 +288,14 @@ impl Sim {
     fn check_reason(&mut self, task: TaskKey, why: Reason) {
         why.hash(&mut self.hash);
         let retries = self.setup.limits.retries;
-        let user = self.query(task.query).user_error;
+        let (user, lost) = (self.query(task.query).user_error, self.query(task.query).lost.len());
         let of = self.task(task);
         let explained = match why {
             Reason::User => user,
             Reason::Exhausted => of.counted > retries,
             // With the last node that is as large as the largest there was gone, this can be.
             Reason::Memory => of.need > 1,
-            Reason::MostCalls => false,
+            Reason::MostCalls => lost >= 50,
         };
         let counted = of.counted;
         if !explained {

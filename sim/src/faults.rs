@@ -17,11 +17,23 @@ impl Sim {
                 _ => 3 + self.workers.len() as u64 / 8,
             };
             for _ in 0..self.rng.between(1, most) {
-                let at = self.rng.below(end);
+                let at = self.fault_time(end);
                 self.queue.push(at, What::Break(fault));
             }
         }
         self.queue.push(end, What::FaultsEnd);
+    }
+
+    /// Mostly while a query runs: what breaks when nothing is under way proves little.
+    fn fault_time(&mut self, end: Time) -> Time {
+        if self.rng.chance(300) {
+            return self.rng.below(end);
+        }
+        let query = self.rng.below(self.setup.queries.len() as u64) as usize;
+        let query = &self.setup.queries[query];
+        let longest = 50 * MS + self.setup.longest_run * query.stages.len() as u64;
+        let at = query.at;
+        (at + self.rng.below(longest)).min(end - 1)
     }
 
     pub(crate) fn break_something(&mut self, fault: Fault) {
@@ -45,8 +57,15 @@ impl Sim {
                 let at = self.rng.spread(50 * MS, 4 * S);
                 self.after(at, What::Start(number));
             }
-            Fault::CutThere => self.workers[number].cut_there = now + self.while_long(15 * S),
-            Fault::CutBack => self.workers[number].cut_back = now + self.while_long(15 * S),
+            Fault::CutThere | Fault::CutBack => {
+                let until = now + self.while_long(15 * S);
+                let worker = &mut self.workers[number];
+                worker.impaired = worker.impaired.max(until + S);
+                match fault {
+                    Fault::CutThere => worker.cut_there = until,
+                    _ => worker.cut_back = until,
+                }
+            }
             Fault::Slow => self.workers[number].slow = self.rng.between(2, 12),
             Fault::SpoolDown => self.spool_down = now + self.while_long(8 * S),
             Fault::Damage | Fault::Missing => self.spoil(),
@@ -112,6 +131,7 @@ impl Sim {
         let worker = &mut self.workers[number];
         if worker.up && worker.frozen <= self.now {
             worker.frozen = self.now + long;
+            worker.impaired = worker.impaired.max(worker.frozen + S);
             self.tally.frozen += 1;
             self.after(long, What::Thaw(number));
             self.missed(number);
@@ -122,6 +142,25 @@ impl Sim {
         self.workers[number].draining = true;
         let late = self.rng.below(S);
         self.after(late, What::Announce(number));
+        if self.rng.chance(700) {
+            let (at, ends) = (self.rng.spread(100 * MS, 10 * S), self.rng.chance(500));
+            self.after(at, What::Drained { worker: number, ends });
+        }
+    }
+
+    /// A worker is wanted again after all; or its process ends, and the next one begins.
+    pub(crate) fn drained(&mut self, number: usize, ends: bool) {
+        if !self.workers[number].draining {
+            return;
+        }
+        if ends {
+            self.kill(number, true);
+            let at = self.rng.spread(50 * MS, 4 * S);
+            self.after(at, What::Start(number));
+        } else {
+            self.workers[number].draining = false;
+            self.after(0, What::Announce(number));
+        }
     }
 
     /// Something that was committed cannot be read any more.

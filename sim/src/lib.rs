@@ -16,7 +16,8 @@
 //!
 //! # Layout
 //!
-//! - `base`: time, randomness, hash, queue; `setup`: what a seed decides; `state`: the model's parts;
+//! - `base`: time, randomness, hash, queue; `setup`: what a seed decides; `what`:
+//!   what happens; `state`: the model's parts; `outcome`: how it went;
 //! - `sim`: the loop; `driver`, `shell`, `talk`, `nodes`, `client`: the coordinator; `worker`,
 //!   `spool`: the rest of the cluster; `faults`: what breaks;
 //! - `check`: what must hold; [`plant`]: bugs to see that it is found; `digest`: the event hash;
@@ -34,6 +35,7 @@ mod digest;
 mod driver;
 mod faults;
 mod nodes;
+mod outcome;
 pub mod plant;
 pub mod setup;
 mod shell;
@@ -42,9 +44,10 @@ mod spool;
 mod state;
 mod talk;
 pub mod tally;
+mod what;
 mod worker;
 
-pub use sim::{Outcome, Violation};
+pub use outcome::{Outcome, Violation};
 
 use plant::Plant;
 

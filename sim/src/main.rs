@@ -1,12 +1,22 @@
 //! Runs the simulation over many seeds, or one with all its events, or with bugs planted.
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
+use waterbear_sim::base::Rng;
 use waterbear_sim::plant::Plant;
+use waterbear_sim::setup::Setup;
 use waterbear_sim::tally::Tally;
 use waterbear_sim::{Violation, simulate};
+
+/// A line on stdout. Whoever reads no further, as `head` does, is no reason to panic.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
 
 /// The attempts at tasks and the scheduler, simulated together while everything around them breaks.
 #[derive(Parser)]
@@ -98,10 +108,10 @@ fn run(seeds: u64, from: u64, longest: Option<Duration>, verbose: bool, all: boo
     if verbose {
         let all = tally.all();
         let all: Vec<_> = all.iter().map(|(name, count)| format!("{name} {count}")).collect();
-        println!("{}", all.join(", "));
+        say!("{}", all.join(", "));
     }
     let seconds = begin.elapsed().as_secs_f64();
-    println!("{ran} seeds, {events} events, {violations} violations, {seconds:.1} s");
+    say!("{ran} seeds, {events} events, {violations} violations, {seconds:.1} s");
     violations == 0
 }
 
@@ -120,19 +130,24 @@ fn simulate_named(seed: u64, plant: Option<Plant>, traced: bool) -> waterbear_si
 }
 
 fn one(seed: u64, trace: bool, plant: Option<&str>) -> bool {
-    let plant = plant.and_then(|name| Plant::ALL.into_iter().find(|bug| format!("{bug:?}") == name));
+    let plant =
+        plant.and_then(|name| Plant::ALL.into_iter().find(|bug| format!("{bug:?}") == name));
     let outcome = simulate_named(seed, plant, true);
     if trace {
         for line in &outcome.trace {
-            println!("{line}");
+            say!("{line}");
         }
     }
     if let Some(violation) = &outcome.violation {
         show(violation);
     }
     let violations = u32::from(outcome.violation.is_some());
-    println!("hash {:016x}", outcome.hash);
-    println!("1 seeds, {} events, {violations} violations", outcome.events);
+    let setup = Setup::draw(&mut Rng::new(seed));
+    let (workers, tasks) = setup.size();
+    let queries = setup.queries.len();
+    say!("{workers} workers, {queries} queries, {tasks} tasks, {:?}", setup.faults);
+    say!("hash {:016x}", outcome.hash);
+    say!("1 seeds, {} events, {violations} violations", outcome.events);
     violations == 0
 }
 
@@ -156,20 +171,20 @@ fn planted(bug: &str, longest: Duration) -> bool {
         match how {
             Some(violation) => {
                 found += 1;
-                println!("{name:<26} found after {seeds:>6} seeds: {}", violation.text);
+                say!("{name:<26} found after {seeds:>6} seeds: {}", violation.text);
             }
-            None => println!("{name:<26} NOT found in {seeds} seeds"),
+            None => say!("{name:<26} NOT found in {seeds} seeds"),
         }
     }
-    println!("{found} of {} planted bugs found", bugs.len());
+    say!("{found} of {} planted bugs found", bugs.len());
     found == bugs.len() && found > 0
 }
 
 fn show(violation: &Violation) {
     let Violation { seed, at, query, text, trace } = violation;
     for line in trace {
-        println!("{line}");
+        say!("{line}");
     }
     let query = query.map_or_else(String::new, |query| format!(", query {query}"));
-    println!("VIOLATION seed {seed}, at {:.6} s{query}: {text}", *at as f64 / 1e6);
+    say!("VIOLATION seed {seed}, at {:.6} s{query}: {text}", *at as f64 / 1e6);
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use waterbear_scheduler::{Event, NodeKey};
 
 use crate::base::{MS, S, Time};
+use crate::setup::Fault;
 use crate::sim::{LEASE, Sim};
 use crate::state::{Answer, Kind, Known, Listed, Message, Request, What};
 
@@ -59,6 +60,11 @@ impl Sim {
         let known = self.nodes.get_mut(&node).filter(|known| !known.lost)?;
         known.lost = true;
         self.tally.nodes_lost += 1;
+        let worker = &self.workers[node.node as usize];
+        let heard = worker.up && worker.incarnation == node.incarnation && worker.impaired == 0;
+        let sound = !self.setup.breaks(Fault::LostAnswers) && !self.setup.breaks(Fault::BadNetwork);
+        // It was the coordinator that stood still.
+        self.tally.false_losses += u64::from(heard && sound);
         Some(Event::NodeLost { node })
     }
 
@@ -118,9 +124,14 @@ impl Sim {
         self.next_incarnation += 1;
         // Random ones say nothing about which was first.
         let incarnation = crate::base::mix(self.seed ^ self.next_incarnation);
+        let other = self.next_incarnation > self.workers.len() as u64 && self.rng.chance(200);
+        let sizes = (self.rng.between(1, 4) as u32, 100 * self.rng.between(2, 8));
         let worker = &mut self.workers[number];
         if worker.up {
             return;
+        }
+        if other {
+            (worker.places, worker.memory) = sizes;
         }
         worker.up = true;
         worker.incarnation = incarnation;

@@ -8,7 +8,7 @@ use waterbear_scheduler::{Input, Reads, Stage};
 use crate::base::{MS, Rng, S, Time};
 
 /// What can break.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
     /// A worker's process dies.
     Kill,
@@ -118,9 +118,8 @@ impl Setup {
             1..100 => (rng.spread(2, 50), rng.spread(30, 500)),
             _ => (rng.between(1, 5), rng.between(1, 30)),
         };
-        let workers: Vec<_> = (0..workers)
-            .map(|_| (rng.between(1, 4) as u32, 100 * rng.between(2, 8)))
-            .collect();
+        let workers: Vec<_> =
+            (0..workers).map(|_| (rng.between(1, 4) as u32, 100 * rng.between(2, 8))).collect();
         let faults = [(); 2].map(|()| rng.pick(&FAULTS).unwrap_or(Fault::Kill));
         let faults_end = rng.between(S, 20 * S);
         let count = if tasks > 500 { rng.between(1, 2) } else { rng.between(1, 5).min(tasks) };
@@ -147,9 +146,17 @@ impl Setup {
             faults_end,
             limits,
             no_nodes_after: rng.pick(&[600, 600, 5]).unwrap_or(600) * S,
-            longest_run: rng.pick(&[50 * MS, 500 * MS, 3 * S]).unwrap_or(S),
+            longest_run: rng
+                .pick(&[50 * MS, 500 * MS, 500 * MS, 3 * S, 3 * S, 15 * S])
+                .unwrap_or(S),
             hedges: rng.pick(&[0, 50, 500]).unwrap_or(0),
         }
+    }
+
+    /// How many workers and tasks there are.
+    pub fn size(&self) -> (usize, u64) {
+        let stages = self.queries.iter().flat_map(|query| &query.stages);
+        (self.workers.len(), stages.map(|stage| u64::from(stage.tasks)).sum())
     }
 
     /// Whether this is among what breaks.

@@ -137,6 +137,9 @@ impl Sim {
                 format!("{key:?}: attempt number {number} is used twice")
             });
         }
+        if self.task(key).hopeless {
+            self.violated(Some(key.query), || format!("{key:?} runs again after a user's error"));
+        }
         let Some(call) = self.call_mut(key, id) else { return };
         call.live.push(Live { number, memory, state: LiveState::Waits });
         let attempt = key.attempt(number);
@@ -189,7 +192,10 @@ impl Sim {
         };
         match &cause {
             Cause::Internal | Cause::External | Cause::Memory(_) => self.task(key).counted += 1,
-            Cause::User => self.query(key.query).user_error = true,
+            Cause::User => {
+                self.query(key.query).user_error = true;
+                self.task(key).hopeless = true;
+            }
             Cause::Lost(_) | Cause::Abandoned | Cause::Node => {}
         }
         self.tally.note(&cause);

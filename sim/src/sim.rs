@@ -1,6 +1,6 @@
 //! The loop: what is due happens, and is checked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use attempts::Attempts;
 use waterbear_scheduler::{AttemptKey, NodeKey, Options, QueryKey, Scheduler, TaskKey};
 
 use crate::base::{Fnv, MS, Queue, Rng, S, Time, mix};
+use crate::outcome::{Outcome, Violation};
 use crate::plant::Plant;
 use crate::setup::{Fault, Setup};
 use crate::state::{Client, Known, Message, Query, Reading, Task, What, Worker};
@@ -19,36 +20,6 @@ pub(crate) const LEASE: Time = 3 * S;
 const STALL: Time = 150 * S;
 /// How long it is looked on after the last query's end.
 const AFTERMATH: Time = 60 * S;
-
-/// A rule that was broken.
-#[derive(Debug, Clone)]
-pub struct Violation {
-    /// What broke it.
-    pub seed: u64,
-    /// When, in microseconds.
-    pub at: Time,
-    /// The query, where it is one's.
-    pub query: Option<u64>,
-    /// What happened.
-    pub text: String,
-    /// The last events of that query.
-    pub trace: Vec<String>,
-}
-
-/// How a seed went.
-#[derive(Debug, Clone)]
-pub struct Outcome {
-    /// How many events there were.
-    pub events: u64,
-    /// Over all events and actions.
-    pub hash: u64,
-    /// What happened how often.
-    pub tally: Tally,
-    /// What broke a rule first.
-    pub violation: Option<Violation>,
-    /// All lines, where they were asked for.
-    pub trace: Vec<String>,
-}
 
 pub(crate) struct Sim {
     pub seed: u64,
@@ -70,6 +41,8 @@ pub(crate) struct Sim {
     pub queries: Vec<Query>,
     pub waiting: BTreeMap<AttemptKey, u64>,
     pub running: BTreeMap<AttemptKey, u64>,
+    /// Attempts that are to leave a node, and since when.
+    pub moved: VecDeque<(Time, AttemptKey)>,
     /// Places that were granted and not given back.
     pub held: BTreeMap<AttemptKey, NodeKey>,
     pub nodes: BTreeMap<NodeKey, Known>,
@@ -114,6 +87,7 @@ impl Sim {
             queries: Vec::new(),
             waiting: BTreeMap::new(),
             running: BTreeMap::new(),
+            moved: VecDeque::new(),
             held: BTreeMap::new(),
             nodes: BTreeMap::new(),
             probes: BTreeMap::new(),
@@ -158,7 +132,8 @@ impl Sim {
             let since = *quiet_since.get_or_insert(self.now);
             if !over {
                 quiet_since = None;
-                if !self.faulty && self.now > self.last_progress + STALL + self.setup.no_nodes_after / 8
+                if !self.faulty
+                    && self.now > self.last_progress + STALL + self.setup.no_nodes_after / 8
                 {
                     self.stalled("nothing has ended or begun for long");
                 }
@@ -204,6 +179,7 @@ impl Sim {
                 slow: 1,
                 cut_there: 0,
                 cut_back: 0,
+                impaired: 0,
                 forgotten: 0,
                 jobs: BTreeMap::new(),
                 ticking: false,
@@ -232,6 +208,7 @@ impl Sim {
             What::Thaw(_)
             | What::Announce(_)
             | What::Start(_)
+            | What::Drained { .. }
             | What::Break(_)
             | What::FaultsEnd
             | What::Leaves(_)
@@ -291,6 +268,7 @@ impl Sim {
             What::Thaw(worker) => self.thaw(worker),
             What::Announce(worker) => self.announce(worker),
             What::Start(worker) => self.start(worker),
+            What::Drained { worker, ends } => self.drained(worker, ends),
             What::Begin(number) => self.add_query(number),
             What::Break(fault) => self.break_something(fault),
             What::FaultsEnd => self.faults_end(),
@@ -305,7 +283,8 @@ impl Sim {
         for (stage, of_stage) in plan.stages.iter().enumerate() {
             let mut of = Vec::with_capacity(of_stage.tasks as usize);
             for task in 0..of_stage.tasks {
-                let seed = mix(self.seed ^ mix((key.0 << 32) ^ ((stage as u64) << 20) ^ u64::from(task)));
+                let seed =
+                    mix(self.seed ^ mix((key.0 << 32) ^ ((stage as u64) << 20) ^ u64::from(task)));
                 let hungry = self.setup.breaks(Fault::Memory) && self.rng.chance(300);
                 let need = if hungry { self.rng.between(1, whole) } else { 1 };
                 let attempts = Attempts::new(self.setup.limits.clone(), seed);
@@ -330,6 +309,7 @@ impl Sim {
             bad: Default::default(),
             deleted: None,
             swept: false,
+            lost: BTreeSet::new(),
             user_error: false,
             given: BTreeMap::new(),
         });
@@ -382,25 +362,6 @@ impl Sim {
         if let Some(trace) = &mut self.trace {
             let (seconds, rest) = (now / S, now % S);
             trace.push((query, format!("{seconds:>4}.{rest:06} {}", text())));
-        }
-    }
-}
-
-impl Task {
-    fn new(attempts: Attempts<NodeKey>, need: u64) -> Self {
-        Self {
-            attempts,
-            kept: None,
-            winner: None,
-            begun: BTreeMap::new(),
-            calls: Default::default(),
-            need,
-            last: None,
-            condemned: Default::default(),
-            counted: 0,
-            losses: 0,
-            stood: None,
-            last_call: None,
         }
     }
 }

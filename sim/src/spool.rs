@@ -135,7 +135,6 @@ impl Sim {
         let damage = self.faulty && self.setup.breaks(Fault::Damage) && self.rng.chance(60);
         let missing = self.faulty && self.setup.breaks(Fault::Missing) && self.rng.chance(60);
         let spoilt = damage && self.rng.chance(200);
-        let now = self.now;
         let exact = self.query(key.query).stages[key.stage as usize].exact;
         let mut value = mix((u64::from(key.stage) << 32) | u64::from(key.task));
         for input in &order.inputs {
@@ -154,14 +153,11 @@ impl Sim {
         if (damage || missing) && !inline {
             of.bad.insert(attempt);
         }
-        of.objects.insert(attempt, Object { record: true, spoilt, at: now });
-        let frozen = self.workers[worker].thawed;
-        let cut = self.workers[worker].cut_there.max(self.workers[worker].cut_back);
+        of.objects.insert(attempt, Object { spoilt });
+        let impaired = self.workers[worker].impaired;
         let of = self.query(key.query);
-        let late = of.deleted.zip(of.over).filter(|(_, over)| {
-            // Who stood still, or could not be told, does not know better.
-            frozen < *over && cut + S < *over
-        });
+        // Who stood still, or was told late, does not know better.
+        let late = of.deleted.zip(of.over).filter(|(_, over)| impaired < *over);
         self.tally.commits += 1;
         if twice {
             self.violated(Some(key.query), || format!("the key of {attempt:?} is written twice"));
@@ -192,7 +188,7 @@ impl Sim {
         }
         match self.query(attempt.task.query).objects.get(&attempt) {
             Some(object) if object.spoilt => None,
-            Some(object) => Some(object.record),
+            Some(_) => Some(true),
             None => Some(false),
         }
     }
@@ -227,7 +223,7 @@ impl Sim {
             let of: &mut Query = &mut self.queries[number];
             let Some(over) = of.over else { continue };
             let (left, key) = (!of.objects.is_empty(), of.key);
-            let long = now > over + LEASE + 2 * S;
+            let long = now > over.max(self.coordinator_frozen) + LEASE + 2 * S;
             if of.swept && left {
                 of.objects.clear();
                 self.tally.swept += 1;

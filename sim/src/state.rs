@@ -1,222 +1,15 @@
 //! What the model is made of.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
-use attempts::{Attempts, Class, GaveUp, Number};
+use attempts::{Attempts, Number};
 use waterbear_scheduler::{AttemptKey, NodeKey, QueryKey, Stage, TaskKey};
 
 use crate::base::Time;
-use crate::setup::Fault;
-
-/// What happens at a moment.
-#[derive(Debug, Clone, Hash)]
-pub(crate) enum What {
-    /// The driver takes a message.
-    Mail(Message),
-    /// A call begins, or waits for the one before it to be gone.
-    Turn(TaskKey, u64),
-    /// An aborted call is gone.
-    Dropped(TaskKey, u64),
-    /// A granted place arrives at its attempt.
-    Place { attempt: AttemptKey, call: u64, node: NodeKey },
-    /// An attempt hears that its node is lost, or is to be emptied.
-    Above { attempt: AttemptKey, call: u64, moved: bool },
-    /// The one timer of a call.
-    Timer { task: TaskKey, call: u64, number: u64 },
-    /// The spool answers whether an attempt has committed.
-    Spool { attempt: AttemptKey, call: u64, ask: u64 },
-    /// Or it does not.
-    SpoolSilent { attempt: AttemptKey, call: u64, ask: u64 },
-    /// Whether a winner's output is seen here.
-    Seen { attempt: AttemptKey, call: u64 },
-    /// A worker's answer about an attempt.
-    Reply { attempt: AttemptKey, call: u64, request: u64, answer: Answer },
-    /// No answer came in time.
-    Silence { attempt: AttemptKey, call: u64, request: u64 },
-    /// The next poll after one that broke.
-    Again { attempt: AttemptKey, call: u64, request: u64 },
-    /// An attempt is slower than others.
-    Straggles(AttemptKey),
-    /// The scheduler's timer.
-    Wake(Time),
-    /// Discovery's view has changed.
-    View,
-    /// The coordinator asks whether a lost node is there again.
-    Probe { node: NodeKey, since: Time },
-    /// The answer to that.
-    Probed { node: NodeKey, since: Time, number: u64, answer: Answer },
-    /// A client hears something.
-    News(QueryKey),
-    /// A client reads on.
-    Client(QueryKey),
-    /// A client leaves.
-    Leaves(QueryKey),
-    /// What a query has left in the spool is deleted.
-    Delete { query: QueryKey, again: bool },
-    /// What is left of queries that are over is looked for.
-    Sweep,
-    /// A request arrives at a worker.
-    ToWorker { worker: usize, request: Request },
-    /// A worker goes on with an attempt.
-    Work { worker: usize, incarnation: u64, attempt: AttemptKey, step: Step },
-    /// A long poll has waited long enough.
-    PollOver { worker: usize, incarnation: u64, attempt: AttemptKey, request: u64 },
-    /// A worker looks for attempts that nobody asks for.
-    Tick { worker: usize, incarnation: u64, due: Time },
-    /// A frozen worker goes on.
-    Thaw(usize),
-    /// A worker announces itself, or is missed.
-    Announce(usize),
-    /// A worker's next process starts.
-    Start(usize),
-    /// A query begins.
-    Begin(usize),
-    /// Something breaks.
-    Break(Fault),
-    /// From now on nothing breaks.
-    FaultsEnd,
-}
-
-/// What the driver is told.
-#[derive(Debug, Clone, Hash)]
-pub(crate) enum Message {
-    Over(QueryKey),
-    Wanted { attempt: AttemptKey, call: u64, memory: u64, avoid: Vec<NodeKey>, hedge: bool },
-    Committed { task: TaskKey, call: u32, attempt: u32 },
-    InputLost { task: TaskKey, call: u32, lost: Vec<AttemptKey> },
-    Failed { task: TaskKey, call: u32, why: Reason },
-    Lost(NodeKey),
-    Back(NodeKey),
-    Withdrawn(AttemptKey),
-    Released(AttemptKey),
-    OutputLost(AttemptKey),
-    RowsGiven(TaskKey),
-    /// Planted: what readers are told comes later than it should.
-    SetWinner(AttemptKey),
-}
-
-/// Why a call has failed for good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Reason {
-    User,
-    Exhausted,
-    Memory,
-    MostCalls,
-}
-
-impl From<GaveUp> for Reason {
-    fn from(why: GaveUp) -> Self {
-        match why {
-            GaveUp::UserError => Self::User,
-            GaveUp::AttemptsExhausted => Self::Exhausted,
-            GaveUp::OutOfMemory => Self::Memory,
-        }
-    }
-}
-
-/// A request to a worker.
-#[derive(Debug, Clone, Hash)]
-pub(crate) struct Request {
-    pub kind: Kind,
-    pub attempt: AttemptKey,
-    pub call: u64,
-    pub number: u64,
-    /// The process that it is for.
-    pub node: NodeKey,
-}
-
-#[derive(Debug, Clone, Hash)]
-pub(crate) enum Kind {
-    Create(Rc<Order>),
-    Poll,
-    Abort,
-    /// The connection of a poll is closed.
-    Hangup,
-    Probe(Time),
-}
-
-/// What an attempt is created with.
-#[derive(Debug)]
-pub(crate) struct Order {
-    pub inputs: Vec<Rc<Snapshot>>,
-    pub memory: u64,
-}
-
-impl Hash for Order {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.memory.hash(state);
-        for input in &self.inputs {
-            input.values.hash(state);
-        }
-    }
-}
-
-/// The attempts at a stage's tasks that somebody is told to read: a run of them.
-#[derive(Debug)]
-pub(crate) struct Snapshot {
-    pub stage: u32,
-    pub first: u32,
-    pub attempts: Vec<u32>,
-    /// Of the stage's winners, when it was made.
-    pub version: u64,
-    /// Of all their rows.
-    pub values: u64,
-}
-
-/// What a worker says.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Answer {
-    Running,
-    Finished,
-    Failed(Cause),
-    Aborted,
-    /// It knows no such attempt.
-    Unknown,
-    /// Another process is there.
-    Conflict,
-    /// Nothing listens there.
-    Refused,
-    /// The connection broke.
-    Broken,
-}
-
-/// Why an attempt has failed, by a worker's words or the coordinator's.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Cause {
-    User,
-    Internal,
-    External,
-    Memory(u64),
-    Lost(Vec<AttemptKey>),
-    Abandoned,
-    Node,
-}
-
-impl Cause {
-    pub fn class(&self) -> Class {
-        match self {
-            Self::User => Class::User,
-            Self::Internal => Class::Internal,
-            Self::External => Class::External,
-            Self::Memory(_) => Class::InsufficientResources,
-            Self::Lost(_) => Class::InputLost,
-            Self::Abandoned => Class::Abandoned,
-            Self::Node => Class::NodeLost,
-        }
-    }
-}
-
-/// What an attempt does next on its worker.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Step {
-    Read,
-    Fail(Cause),
-    /// All rows are there: is it still wanted?
-    Check,
-    Record,
-}
+pub(crate) use crate::what::{
+    Answer, Cause, Kind, Message, Order, Reason, Request, Snapshot, Step, What,
+};
 
 /// A query as the coordinator has it, and what is true of it.
 pub(crate) struct Query {
@@ -235,7 +28,7 @@ pub(crate) struct Query {
     pub over: Option<Time>,
     /// All outputs ever committed, by what they hold.
     pub truth: BTreeMap<AttemptKey, Rc<Output>>,
-    /// What is in the spool: whether it is a record, too.
+    /// What is in the spool.
     pub objects: BTreeMap<AttemptKey, Object>,
     /// Those whose rows cannot be read.
     pub bad: BTreeSet<AttemptKey>,
@@ -243,6 +36,8 @@ pub(crate) struct Query {
     pub deleted: Option<Time>,
     /// Whether the sweeper has seen it.
     pub swept: bool,
+    /// Outputs that were found lost.
+    pub lost: BTreeSet<AttemptKey>,
     /// What explains a failure.
     pub user_error: bool,
     /// Root tasks of which the client has rows, and the attempts that they are of.
@@ -250,10 +45,8 @@ pub(crate) struct Query {
 }
 
 pub(crate) struct Object {
-    pub record: bool,
-    /// Whether the record cannot be read.
+    /// Whether its record cannot be read.
     pub spoilt: bool,
-    pub at: Time,
 }
 
 /// A committed output.
@@ -278,6 +71,8 @@ pub(crate) struct Task {
     pub calls: VecDeque<Call>,
     /// Memory that it needs.
     pub need: u64,
+    /// Whether an attempt has found that it would fail anywhere.
+    pub hopeless: bool,
     /// The last number given out by the attempts.
     pub last: Option<Number>,
     /// All attempts that must not win.
@@ -315,7 +110,9 @@ pub(crate) enum LiveState {
     /// It is looked whether its output is seen here.
     Looks,
     /// The spool is asked for it.
-    Asks { ask: u64 },
+    Asks {
+        ask: u64,
+    },
 }
 
 /// A conversation with a worker.
@@ -340,7 +137,11 @@ pub(crate) struct Client {
 pub(crate) enum Reading {
     /// For all root tasks to be committed.
     Waits,
-    Reads { attempt: AttemptKey, batches: u64, given: bool },
+    Reads {
+        attempt: AttemptKey,
+        batches: u64,
+        given: bool,
+    },
     Ended,
 }
 
@@ -359,6 +160,8 @@ pub(crate) struct Worker {
     pub slow: u64,
     pub cut_there: Time,
     pub cut_back: Time,
+    /// Until when what was said before a cut or a freeze may be heard at last.
+    pub impaired: Time,
     pub forgotten: Time,
     pub jobs: BTreeMap<AttemptKey, Job>,
     pub ticking: bool,
@@ -391,4 +194,25 @@ pub(crate) enum Listed {
     Active,
     Draining,
     No,
+}
+
+impl Task {
+    /// A task that nothing has happened to.
+    pub fn new(attempts: Attempts<NodeKey>, need: u64) -> Self {
+        Self {
+            attempts,
+            kept: None,
+            winner: None,
+            begun: BTreeMap::new(),
+            calls: VecDeque::new(),
+            need,
+            hopeless: false,
+            last: None,
+            condemned: BTreeSet::new(),
+            counted: 0,
+            losses: 0,
+            stood: None,
+            last_call: None,
+        }
+    }
 }

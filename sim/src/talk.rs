@@ -24,8 +24,7 @@ impl Sim {
         let memory = live.memory;
         self.next_request += 1;
         let request = self.next_request;
-        let talk =
-            Talk { node, request, created: false, heard: self.now, asked: self.now };
+        let talk = Talk { node, request, created: false, heard: self.now, asked: self.now };
         if let Some(live) = self.live_mut(attempt, id) {
             live.state = LiveState::Talks(talk);
         }

@@ -29,7 +29,7 @@ tally! {
     done, failed, rows_gone, no_nodes, calls, cancelled, attempts, hedges, created, commits,
     second_commits, late_commits, lost_answers, asked, input_lost, input_missing, results_lost,
     given_lost, drained_failures, misplaced, leases, abandoned, leftovers, swept,
-    lost, moved, nodes_lost, nodes_back, killed, frozen, silent, broken,
+    lost, moved, nodes_lost, false_losses, nodes_back, killed, frozen, silent, broken,
     user, internal, external, memory, inputs, moved_or_left, gone,
 }
 

@@ -154,6 +154,7 @@ impl Sim {
                     lost.extend(self.some_input(attempt, &order));
                 }
                 if !lost.is_empty() {
+                    self.query(attempt.task.query).lost.extend(&lost);
                     self.end(number, attempt, Answer::Failed(Cause::Lost(lost)));
                 }
             }

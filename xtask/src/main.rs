@@ -52,6 +52,13 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Simulates scheduler and attempts while everything around them breaks: `run --seeds 100000`,
+    /// `one --seed N --trace`, `planted`.
+    Sim {
+        /// Arguments of the simulation.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Kills, freezes and damages under running queries (retry-policy TASK), and compares the rows.
     Chaos {
         /// Arguments of `tests/python/chaos.py`: `--faults`, `--seed`, `--schema`, `--workers`.
@@ -84,6 +91,7 @@ fn main() -> ExitCode {
         Task::Test { only, pytest } => test(&mut steps, only, &pytest),
         Task::Ci => checks::run(&mut steps).and_then(|()| test(&mut steps, None, &[])),
         Task::Fuzz { minutes, seed } => fuzz(&mut steps, minutes, seed),
+        Task::Sim { arguments } => sim(&mut steps, &arguments),
         Task::Chaos { arguments } => chaos(&mut steps, &arguments),
         Task::Bench { arguments } => {
             target_folder().and_then(|target| bench::run(&mut steps, &target, &arguments))
@@ -132,6 +140,13 @@ fn fuzz(steps: &mut Steps, minutes: u64, seed: Option<u64>) -> anyhow::Result<()
     let seed = seed.iter().flat_map(|seed| ["--seed", seed.as_str()]);
     let arguments: Vec<&str> = ["fuzz", "--seconds", &seconds].into_iter().chain(seed).collect();
     corpus(steps, "random queries", &arguments)
+}
+
+fn sim(steps: &mut Steps, arguments: &[String]) -> anyhow::Result<()> {
+    let program = ["run", "--release", "--locked", "--quiet", "--package", "waterbear-sim", "--"];
+    let arguments: Vec<&str> =
+        program.into_iter().chain(arguments.iter().map(String::as_str)).collect();
+    steps.cargo("simulation", &arguments)
 }
 
 fn chaos(steps: &mut Steps, arguments: &[String]) -> anyhow::Result<()> {

@@ -53,7 +53,7 @@ fn forbidden(from: &str, to: &str, in_tests: bool) -> Option<&'static str> {
         return None;
     }
     match (top(from).as_str(), top(to).as_str()) {
-        (_, "xtask" | "loadtest" | "bench" | "corpus") => Some("tools are not imported"),
+        (_, "xtask" | "loadtest" | "bench" | "corpus" | "sim") => Some("tools are not imported"),
         ("loadtest" | "corpus", _) if to == TESTKIT => None,
         _ if to == TESTKIT && !in_tests => Some("the testkit is for tests"),
         ("middleware", _) => Some("a layer crate imports nothing of ours"),

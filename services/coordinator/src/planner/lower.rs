@@ -12,6 +12,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::DataFusionError;
+use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
@@ -76,10 +77,7 @@ fn lower_stage(
         }
         match lower_boundary(&node, shape.tasks, fragments) {
             Ok(input) => {
-                let mut known = node.equivalence_properties().clone();
-                if !input.keeps_producers_apart() {
-                    known.clear_per_partition_constants();
-                }
+                let known = known_of(&input, node.equivalence_properties());
                 let partitions = input.partitions as usize;
                 let source = ExchangeSourceExec::new(inputs.len(), partitions, &known)?;
                 inputs.push(input);
@@ -154,10 +152,26 @@ fn lower_boundary(
         )));
     }
     let input = FragmentInput { producer, producer_tasks, partitions, wiring };
-    if !input.keeps_producers_apart() && node.output_ordering().is_some() {
-        return Err(Uncut(format!("stage {} would have to keep an order", shape.stage)));
-    }
+    check_order(&input, shape.stage, node.output_ordering().is_some())?;
     Ok(input)
+}
+
+/// What holds of an input's rows: what its boundary claims, but for what a mix of producers
+/// breaks.
+fn known_of(input: &FragmentInput, claimed: &EquivalenceProperties) -> EquivalenceProperties {
+    let mut known = claimed.clone();
+    if !input.keeps_producers_apart() {
+        known.clear_per_partition_constants();
+    }
+    known
+}
+
+/// A mix of producers has no order.
+fn check_order(input: &FragmentInput, stage: u32, ordered: bool) -> Result<(), Uncut> {
+    if ordered && !input.keeps_producers_apart() {
+        return Err(Uncut(format!("stage {stage} would have to keep an order")));
+    }
+    Ok(())
 }
 
 /// The stage's plan for one of its tasks: that task's splits, and none of the stage planner's
@@ -226,4 +240,74 @@ fn has_scan(plan: &Arc<dyn ExecutionPlan>) -> bool {
             source.data_source().downcast_ref::<MemorySourceConfig>().is_some()
         });
     !literal && !plan.is::<ExchangeSourceExec>()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use arrow::array::{Int64Array, RecordBatch};
+    use arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::physical_expr::expressions::col;
+    use datafusion::physical_expr::{AcrossPartitions, ConstExpr};
+
+    use super::*;
+
+    /// A leaf of two partitions of literal rows.
+    fn leaf() -> Arc<dyn ExecutionPlan> {
+        let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, false)]));
+        let rows = RecordBatch::try_new(
+            Arc::clone(&schema),
+            vec![Arc::new(Int64Array::from(vec![1, 2])) as _],
+        );
+        let rows = vec![rows.unwrap()];
+        MemorySourceConfig::try_new_exec(&[rows.clone(), rows], schema, None).unwrap()
+    }
+
+    fn input(wiring: Wiring) -> FragmentInput {
+        FragmentInput { producer: 0, producer_tasks: 2, partitions: 2, wiring }
+    }
+
+    #[test]
+    fn a_leaf_that_is_not_divided_is_not_run_by_several_tasks() {
+        assert!(plan_of_task(&leaf(), 0, 1).is_ok());
+        let refused = plan_of_task(&leaf(), 0, 2).unwrap_err();
+        assert!(refused.to_string().contains("is not divided into tasks"), "{refused}");
+    }
+
+    #[test]
+    fn a_broadcast_to_one_task_is_left_out_and_one_to_several_is_refused() {
+        let broadcast = |tasks| Arc::new(BroadcastExec::new(leaf(), tasks)) as _;
+        let whole = plan_of_task(&broadcast(1), 0, 1).unwrap();
+        assert!(whole.is::<DataSourceExec>(), "{}", whole.name());
+        let refused = plan_of_task(&broadcast(2), 0, 1).unwrap_err();
+        assert!(refused.to_string().contains("a broadcast is left"), "{refused}");
+    }
+
+    #[test]
+    fn what_is_constant_in_each_partition_is_not_where_producers_are_mixed() {
+        let plan = leaf();
+        let mut claimed = EquivalenceProperties::new(plan.schema());
+        let column = col("a", &plan.schema()).unwrap();
+        let constant = ConstExpr::new(Arc::clone(&column), AcrossPartitions::Heterogeneous);
+        claimed.add_constants([constant]).unwrap();
+        let is_constant = |wiring| {
+            let known = known_of(&input(wiring), &claimed);
+            known.is_expr_constant(&column).is_some()
+        };
+        assert!(is_constant(Wiring::Coalesce { consumer_tasks: 1 }));
+        assert!(!is_constant(Wiring::Shuffle));
+        assert!(!is_constant(Wiring::Broadcast));
+    }
+
+    #[test]
+    fn an_order_is_not_kept_where_producers_are_mixed() {
+        for (wiring, ordered, fits) in [
+            (Wiring::Shuffle, true, false),
+            (Wiring::Broadcast, true, false),
+            (Wiring::Shuffle, false, true),
+            (Wiring::Coalesce { consumer_tasks: 1 }, true, true),
+        ] {
+            assert_eq!(check_order(&input(wiring), 1, ordered).is_ok(), fits, "{wiring:?}");
+        }
+    }
 }

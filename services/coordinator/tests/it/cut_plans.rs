@@ -255,6 +255,15 @@ async fn shapes_that_are_easily_cut_wrong_give_the_rows_of_the_whole_plan() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_union_is_cut() {
+    let context = session().await;
+    let sql = "SELECT k, count(*) FROM (SELECT l_orderkey AS k FROM lineitem UNION ALL \
+               SELECT o_orderkey FROM orders) GROUP BY k";
+    let plan = cut(&context, sql, 3, EVERYTHING).await;
+    assert!(plan.fragments.len() > 1, "an isolated union cannot be taken apart");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_query_without_tables_needs_no_worker() {
     let context = session().await;
     let plan = cut(&context, "SELECT a + 1 FROM (VALUES (1), (2)) t(a) WHERE a > 1", 3, 1).await;
