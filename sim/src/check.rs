@@ -343,7 +343,7 @@ impl Sim {
         if !self.scheduler.is_idle() {
             self.stalled("the scheduler is not idle at the end");
         }
-        let places = [&self.waiting, &self.running].map(BTreeMap::len);
+        let places = [self.waiting.len(), self.running.len()];
         if places != [0, 0] || !self.held.is_empty() {
             let held = self.held.len();
             self.violated(None, || format!("wishes and places are left: {places:?}, {held}"));

@@ -229,15 +229,16 @@ impl Sim {
             return;
         }
         let Some(call) = self.waiting.remove(&attempt) else { return };
-        self.running.insert(attempt, call);
-        let moment = self.moment();
-        self.after(moment, What::Place { attempt, call, node });
+        let at = self.now + self.moment();
+        self.running.insert(attempt, (call, at));
+        self.queue.push(at, What::Place { attempt, call, node });
     }
 
     fn end_attempt(&mut self, attempt: AttemptKey, moved: bool) {
-        if let Some(call) = self.running.remove(&attempt) {
-            let moment = self.moment();
-            self.after(moment, What::Above { attempt, call, moved });
+        if let Some((call, placed)) = self.running.remove(&attempt) {
+            // It comes with the place, and so is never heard of before it.
+            let at = placed.max(self.now + self.moment());
+            self.queue.push(at, What::Above { attempt, call, moved });
         }
     }
 

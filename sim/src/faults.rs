@@ -62,8 +62,8 @@ impl Sim {
                 let worker = &mut self.workers[number];
                 worker.impaired = worker.impaired.max(until + S);
                 match fault {
-                    Fault::CutThere => worker.cut_there = until,
-                    _ => worker.cut_back = until,
+                    Fault::CutThere => worker.cut_there = worker.cut_there.max(until),
+                    _ => worker.cut_back = worker.cut_back.max(until),
                 }
             }
             Fault::Slow => self.workers[number].slow = self.rng.between(2, 12),
@@ -76,7 +76,11 @@ impl Sim {
                 self.after(0, What::Announce(number));
                 self.after(long, What::Announce(number));
             }
-            Fault::CoordinatorFreeze => self.coordinator_frozen = now + self.while_long(8 * S),
+            Fault::CoordinatorFreeze => {
+                // What was put off before must not be overtaken.
+                let until = now + self.while_long(8 * S);
+                self.coordinator_frozen = self.coordinator_frozen.max(until);
+            }
             // These happen to each attempt or message, or were decided beforehand.
             Fault::LostAnswers
             | Fault::BadNetwork

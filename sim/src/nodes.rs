@@ -18,41 +18,30 @@ impl Sim {
         for (number, worker) in self.workers.iter().enumerate() {
             if let Some((incarnation, draining)) = worker.listed {
                 let listed = if draining { Listed::Draining } else { Listed::Active };
-                now.insert(NodeKey { node: number as u32, incarnation }, listed);
+                now.insert(NodeKey { node: number as u32, incarnation }, (listed, worker.size));
             }
         }
         let changed: Vec<(NodeKey, Known)> = (self.nodes.iter_mut())
             .filter_map(|(key, known)| {
-                let listed = now.get(key).copied().unwrap_or(Listed::No);
+                let (listed, size) = now.get(key).copied().unwrap_or((Listed::No, known.size));
                 let changed = listed != known.listed;
-                known.listed = listed;
+                (known.listed, known.size) = (listed, size);
                 (changed && !known.lost).then_some((*key, *known))
             })
             .collect();
         for (key, known) in changed {
-            events.push(self.event_of(key, known));
+            events.push(event_of(key, known));
         }
-        for (key, listed) in now {
+        for (key, (listed, size)) in now {
             if !self.nodes.contains_key(&key) {
-                let known = Known { listed, lost: false, lost_at: None };
+                let known = Known { listed, size, lost: false, lost_at: None };
                 self.nodes.retain(|other, _| other.node != key.node);
-                events.push(self.event_of(key, known));
+                events.push(event_of(key, known));
                 self.nodes.insert(key, known);
             }
         }
         for event in events {
             self.happened(event);
-        }
-    }
-
-    fn event_of(&self, node: NodeKey, known: Known) -> Event {
-        let worker = &self.workers[node.node as usize];
-        match known.listed {
-            Listed::Draining => Event::NodeDraining { node },
-            listed => {
-                let places = if listed == Listed::Active { worker.places } else { 0 };
-                Event::NodeJoined { node, places, memory: worker.memory }
-            }
         }
     }
 
@@ -73,7 +62,7 @@ impl Sim {
         (known.lost, known.lost_at) = (false, None);
         let known = *known;
         self.tally.nodes_back += 1;
-        Some(self.event_of(node, known))
+        Some(event_of(node, known))
     }
 
     pub(crate) fn probe(&mut self, node: NodeKey, since: Time) {
@@ -114,6 +103,9 @@ impl Sim {
         let listed = heard.then_some((worker.incarnation, worker.draining));
         if listed != worker.listed {
             worker.listed = listed;
+            if listed.is_some() {
+                worker.size = (worker.places, worker.memory);
+            }
             let late = self.rng.spread(MS, 300 * MS);
             self.after(late, What::View);
         }
@@ -145,5 +137,14 @@ impl Sim {
     /// What does not answer is missed after the lease.
     pub(crate) fn missed(&mut self, number: usize) {
         self.after(LEASE, What::Announce(number));
+    }
+}
+
+fn event_of(node: NodeKey, known: Known) -> Event {
+    let (places, memory) = known.size;
+    match known.listed {
+        Listed::Draining => Event::NodeDraining { node },
+        Listed::Active => Event::NodeJoined { node, places, memory },
+        Listed::No => Event::NodeJoined { node, places: 0, memory },
     }
 }

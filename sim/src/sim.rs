@@ -40,7 +40,8 @@ pub(crate) struct Sim {
     pub coordinator_frozen: Time,
     pub queries: Vec<Query>,
     pub waiting: BTreeMap<AttemptKey, u64>,
-    pub running: BTreeMap<AttemptKey, u64>,
+    /// The call of an attempt that was granted a place, and when it hears of that.
+    pub running: BTreeMap<AttemptKey, (u64, Time)>,
     /// Attempts that are to leave a node, and since when.
     pub moved: VecDeque<(Time, AttemptKey)>,
     /// Places that were granted and not given back.
@@ -184,6 +185,7 @@ impl Sim {
                 jobs: BTreeMap::new(),
                 ticking: false,
                 listed: None,
+                size: (places, memory),
             });
             let at = self.rng.below(300 * MS);
             self.queue.push(at, What::Start(worker));

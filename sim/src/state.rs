@@ -167,6 +167,8 @@ pub(crate) struct Worker {
     pub ticking: bool,
     /// What discovery lists: incarnation and whether it drains.
     pub listed: Option<(u64, bool)>,
+    /// The places and memory that it lists for that.
+    pub size: (u32, u64),
 }
 
 /// An attempt on a worker.
@@ -176,6 +178,8 @@ pub(crate) struct Job {
     pub heard: Time,
     pub order: Option<Rc<Order>>,
     pub polls: Vec<(u64, u64)>,
+    /// Polls whose connection was closed before they were heard.
+    pub hung: Vec<(u64, u64)>,
     pub checked: Time,
     pub saw_damage: bool,
 }
@@ -184,6 +188,8 @@ pub(crate) struct Job {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known {
     pub listed: Listed,
+    /// Places and memory, as they were last listed.
+    pub size: (u32, u64),
     pub lost: bool,
     /// When a conversation ended with its loss.
     pub lost_at: Option<Time>,

@@ -48,7 +48,13 @@ impl Sim {
             Kind::Abort => self.aborted(number, request.attempt),
             Kind::Hangup => {
                 if let Some(job) = self.workers[number].jobs.get_mut(&request.attempt) {
-                    job.polls.retain(|poll| *poll != (request.call, request.number));
+                    let poll = (request.call, request.number);
+                    let heard = job.polls.len();
+                    job.polls.retain(|waiting| *waiting != poll);
+                    if job.polls.len() == heard {
+                        // One connection: the end does not overtake what was sent on it.
+                        job.hung.push(poll);
+                    }
                 }
             }
             Kind::Probe(_) => self.answer(number, &request, Answer::Unknown),
@@ -68,6 +74,7 @@ impl Sim {
             heard: now,
             order: Some(Rc::clone(order)),
             polls: Vec::new(),
+            hung: Vec::new(),
             checked: 0,
             saw_damage: false,
         };
@@ -221,6 +228,9 @@ impl Sim {
             let state = job.state.clone();
             return self.answer(number, request, state);
         }
+        if job.hung.contains(&(request.call, request.number)) {
+            return;
+        }
         job.polls.push((request.call, request.number));
         let (incarnation, attempt) = (request.node.incarnation, request.attempt);
         let request = request.number;
@@ -260,6 +270,7 @@ impl Sim {
             heard: now,
             order: None,
             polls: Vec::new(),
+            hung: Vec::new(),
             checked: 0,
             saw_damage: false,
         });

@@ -9,9 +9,9 @@
 //!                     exchange-retry (numbers attempts) ──► a place ──► attempt (on a worker)
 //! ```
 //!
-//! Layout: [`query`] what a query's tasks are made of, [`driver`] performs what the scheduler
-//! decides, [`calls`] the stack of one call, [`attempt`] one attempt on one worker, [`nodes`] and
-//! [`probe`] which workers there are, [`rows`] the result, [`sweep`] what dead coordinators left.
+//! Layout: `query` what a query's tasks are made of, `driver` performs what the scheduler
+//! decides, `calls` the stack of one call, `attempt` one attempt on one worker, `nodes` and
+//! `probe` which workers there are, `rows` the result, `sweep` what dead coordinators left.
 
 mod attempt;
 mod calls;

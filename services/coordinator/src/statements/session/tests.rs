@@ -254,7 +254,7 @@ async fn sessions_refuse_what_they_do_not_know() {
             ErrorCode::EXPRESSION_NOT_CONSTANT,
             "line 1:38: Constant expression cannot contain column references",
         ),
-        ("SET SESSION retry_policy = 'TASK'", ErrorCode::NOT_SUPPORTED, ""),
+        ("SET SESSION retry_policy = 'QUERY'", ErrorCode::NOT_SUPPORTED, ""),
         ("SET TIME ZONE 'Mars'", ErrorCode::NOT_SUPPORTED, "Time zone not supported: Mars"),
         ("SET TIME ZONE 1", ErrorCode::TYPE_MISMATCH, ""),
         ("SET TIME ZONE INTERVAL '15' HOUR", ErrorCode::INVALID_LITERAL, ""),
