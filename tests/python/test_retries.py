@@ -193,6 +193,7 @@ def test_damaged_outputs_are_made_again(retrying, how):
     cluster = retrying()
     expected = cluster.query(LONG)
     for _ in range(5):
+        eventually(lambda: not files(cluster.spool), 12, "the query before has left nothing")
         query = Query(cluster, LONG, "sf1")
         damaged = set()
         while query.thread.is_alive() and len(damaged) < 4:

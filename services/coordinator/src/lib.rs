@@ -101,6 +101,7 @@ impl Coordinator {
                 control: control.clone(),
                 reader: reader_options(&io, &exchange_metrics),
                 io: io.clone(),
+                cpu: options.engine.runtime().clone(),
                 lease: options.lease,
             };
             SpooledScheduler::start(spooled, options.membership.clone())

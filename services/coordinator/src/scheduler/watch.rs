@@ -1,7 +1,7 @@
 //! One task as its coordinator sees it: create, poll, abort; and when its worker counts as lost.
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
@@ -84,7 +84,8 @@ impl Watched {
     }
 
     pub(super) fn snapshot(&self) -> TaskSnapshot {
-        let status = self.status();
+        // What was committed may be large, and is nobody's to see.
+        let status = TaskStatus { output: None, ..self.status() };
         let stage = status.attempt.task.stage.number;
         TaskSnapshot { node: self.task.node.node_id.clone(), stage, status }
     }
@@ -109,6 +110,10 @@ impl Watched {
         let mut known = self.status.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if !known.state.is_done() {
             known.state = state;
+            // What it held is not known any more, and not the query's.
+            known.stats.memory_bytes = 0;
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            known.stats.ended_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         }
     }
 

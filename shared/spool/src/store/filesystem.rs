@@ -59,7 +59,10 @@ impl FilesystemStore {
 #[async_trait]
 impl Store for FilesystemStore {
     async fn check(&self) -> Result<(), StoreError> {
-        let probe = format!(".probe-{}", std::process::id());
+        // Many nodes may look at once, and in containers all have one process id.
+        let mut name = [0; 8];
+        let _ = aws_lc_rs::rand::fill(&mut name);
+        let probe = format!(".probe-{:016x}", u64::from_le_bytes(name));
         let checked = self.blocking("write", &probe, |probe| {
             let base = probe.parent().unwrap_or(Path::new("/"));
             make_folders(base)?;

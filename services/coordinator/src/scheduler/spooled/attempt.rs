@@ -68,13 +68,19 @@ pub(super) async fn run(
 ) -> Result<Winner, AttemptError> {
     let attempt = query.task_id(task).attempt(number);
     let location = calls.spool.location_for(&attempt, &[]).unwrap_or_default().to_owned();
-    let request = query
-        .request(task, location.clone())
+    let (own, own_location) = (Arc::clone(query), location.clone());
+    let request = calls.cpu.spawn(async move { own.request(task, own_location) }).await;
+    let request = request
+        .unwrap_or_else(|error| {
+            let text = format!("encoding a task stopped: {error}");
+            Err(Failure::new(ErrorCode::GENERIC_INTERNAL_ERROR, text))
+        })
         .map_err(|failure| AttemptError::new(class_of(&failure), failure))?
         .ok_or_else(AttemptError::input_missing)?;
     let watched = Arc::new(Watched::new(Producer { attempt, node: place.node.clone() }));
     query.begin(task, Arc::clone(&watched), location);
-    let abort = AbortOnDrop { watched: Arc::clone(&watched), calls: calls.clone() };
+    let mut abort =
+        AbortOnDrop { watched: Arc::clone(&watched), calls: calls.clone(), needed: true };
     let conversation = async {
         watched.create(&calls.control, &request, calls.lease).await?;
         watch::until_done(&watched, &calls.control, calls.lease, || query.report(false)).await
@@ -84,6 +90,8 @@ pub(super) async fn run(
         ended = &mut place.ended => return Err(ended_from_above(&watched, ended.ok())),
         end = conversation => end,
     };
+    // Who has not heard the worker's own word does not know what still runs there.
+    abort.needed = matches!(end, Err(End::Lost { .. }));
     drop(abort);
     query.report(true);
     outcome(driver, place.key, &watched, end)
@@ -134,11 +142,12 @@ fn outcome(
 struct AbortOnDrop {
     watched: Arc<Watched>,
     calls: Calls,
+    needed: bool,
 }
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        if self.watched.is_done() {
+        if !self.needed {
             return;
         }
         let (watched, control) = (Arc::clone(&self.watched), self.calls.control.clone());

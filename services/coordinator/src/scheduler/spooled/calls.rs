@@ -33,6 +33,8 @@ pub(super) struct Calls {
     pub(super) control: InternalClient,
     pub(super) reader: ReaderOptions,
     pub(super) io: Handle,
+    /// Where plans are encoded: it takes time, and a deep stack.
+    pub(super) cpu: Handle,
     pub(super) lease: Duration,
     /// Workers and locations of which it is known that this node sees what they write.
     seen: Arc<Mutex<BTreeSet<(u64, String)>>>,
@@ -44,11 +46,11 @@ impl Calls {
         retry: RetryOptions,
         control: InternalClient,
         reader: ReaderOptions,
-        io: Handle,
+        (io, cpu): (Handle, Handle),
         lease: Duration,
     ) -> Self {
         let (retry, seen) = (Arc::new(retry), Arc::default());
-        Self { spool, retry, control, reader, io, lease, seen }
+        Self { spool, retry, control, reader, io, cpu, lease, seen }
     }
 
     /// A base directory must be the same on all nodes: looks once for each worker and location
@@ -151,6 +153,7 @@ pub(super) fn spawn(
 ) -> AbortHandle {
     let own = calls.clone();
     let running = calls.io.spawn(async move {
+        let _panic = TellOfPanic { driver: driver.clone(), task: key, call };
         let (calls, places) = (own.clone(), driver.clone());
         let attempts = service_fn(move |attempt: Attempt<SpooledTask>| {
             let (calls, driver) = (calls.clone(), places.clone());
@@ -179,6 +182,23 @@ pub(super) fn spawn(
         driver.tell(message);
     });
     running.abort_handle()
+}
+
+/// A call that ends without a word would hold its query up for ever.
+struct TellOfPanic {
+    driver: Driver,
+    task: TaskKey,
+    call: u32,
+}
+
+impl Drop for TellOfPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let text = "running a task stopped with a panic; the coordinator's log has it";
+            let failure = Failure::new(ErrorCode::GENERIC_INTERNAL_ERROR, text);
+            self.driver.tell(Message::Failed { task: self.task, call: self.call, failure });
+        }
+    }
 }
 
 async fn place_and_run(

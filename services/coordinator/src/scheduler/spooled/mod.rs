@@ -72,6 +72,8 @@ pub struct SpooledOptions {
     pub reader: ReaderOptions,
     /// The runtime on which requests run.
     pub io: Handle,
+    /// The runtime for computing.
+    pub cpu: Handle,
     /// How long a worker may be silent before it counts as lost.
     pub lease: Duration,
 }
@@ -89,11 +91,11 @@ pub struct SpooledScheduler {
 impl SpooledScheduler {
     /// Starts it, over the workers of this cluster.
     pub fn start(options: SpooledOptions, membership: Membership) -> Self {
-        let SpooledOptions { spool, retry, control, reader, io, lease } = options;
+        let SpooledOptions { spool, retry, control, reader, io, cpu, lease } = options;
         let running = Running::default();
         sweep::start(&io, spool.clone(), membership.clone(), running.clone());
         let no_nodes_after = retry.no_nodes_after;
-        let calls = Calls::new(spool, retry, control, reader, io.clone(), lease);
+        let calls = Calls::new(spool, retry, control, reader, (io.clone(), cpu), lease);
         let driver = driver::start(membership.clone(), calls.clone(), no_nodes_after, &io);
         Self { driver, calls, membership, running, queries: Arc::default() }
     }
@@ -173,7 +175,7 @@ impl EndOnDrop {
             running.remove(&id);
             sweep::delete(&spool, &id).await;
             // An attempt that was being aborted may have written once more.
-            tokio::time::sleep(lease + Duration::from_millis(500)).await;
+            tokio::time::sleep(lease + Duration::from_millis(1500)).await;
             sweep::delete(&spool, &id).await;
         });
     }
