@@ -6,7 +6,7 @@ use crate::links;
 use crate::steps::{Steps, cargo};
 
 /// Crates of Tower layers: each must stand alone, with an example for a stranger's service.
-const LAYERS: [&str; 3] = ["internal-tls", "internal-auth", "request-metrics"];
+const LAYERS: [&str; 4] = ["internal-tls", "internal-auth", "request-metrics", "exchange-retry"];
 
 /// Formatting, lints, documents.
 pub fn run(steps: &mut Steps) -> anyhow::Result<()> {
