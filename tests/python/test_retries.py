@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 from trino.exceptions import TrinoQueryError, TrinoUserError
 
-import compare
 from chaos import Query, same
 from cluster import ROOT, Cluster, binary, eventually
-
-TPCH = ROOT / "tests/tpch"
+from test_tpch import run_and_check
 
 # A join and an aggregation of sf1, in many tasks.
 LONG = """SELECT o_orderpriority, count(*) c, sum(l_quantity) q FROM tpch.sf1.lineitem
@@ -35,7 +33,6 @@ def retrying(own_cluster, tmp_path):
     def make(**options):
         coordinator = {"retry-policy": "TASK", **options.pop("coordinator", {})}
         exchange = {"exchange-manager.name": "filesystem", "exchange.base-directories": spool}
-        exchange |= options.pop("exchange", {})
         cluster = own_cluster(coordinator_properties=coordinator, exchange=exchange, **options)
         cluster.spool = spool
         made.append(cluster)
@@ -70,12 +67,7 @@ def attempts(cluster, query_id):
 @pytest.mark.parametrize("number", range(1, 23))
 def test_tpch_under_task(shared_retrying, number):
     cluster = shared_retrying
-    sql = (TPCH / f"queries/q{number}.sql").read_text()
-    cursor = cluster.connect().cursor()
-    rows = cursor.execute(sql).fetchall()
-    names = [column.name for column in cursor.description]
-    types = [column.type_code for column in cursor.description]
-    compare.check(number, names, types, rows, TPCH / f"answers-sf0.01/q{number}.csv")
+    cursor = run_and_check(cluster, number)
     states = {state for task in attempts(cluster, cursor.query_id).values() for _, state, _ in task}
     assert states == {"FINISHED"}
 

@@ -8,14 +8,20 @@ from cluster import ROOT
 TPCH = ROOT / "tests/tpch"
 
 
-@pytest.mark.parametrize("number", range(1, 23))
-def test_tpch(cluster, number):
+def run_and_check(cluster, number):
+    """Runs a query, compares its rows with the right ones; its cursor."""
     sql = (TPCH / f"queries/q{number}.sql").read_text()
     cursor = cluster.connect().cursor()
     rows = cursor.execute(sql).fetchall()
     names = [column.name for column in cursor.description]
     types = [column.type_code for column in cursor.description]
     compare.check(number, names, types, rows, TPCH / f"answers-sf0.01/q{number}.csv")
+    return cursor
+
+
+@pytest.mark.parametrize("number", range(1, 23))
+def test_tpch(cluster, number):
+    run_and_check(cluster, number)
 
 
 def test_all_workers_take_part(cluster):
