@@ -1,11 +1,11 @@
 """Nodes that die: what is left behind, what the client is told, and how soon."""
 
-import threading
 import time
 
 import pytest
-from trino.exceptions import Error, TrinoQueryError
+from trino.exceptions import TrinoQueryError
 
+from chaos import Query
 from cluster import eventually, new_secret
 
 # Long enough to be killed in, small enough for a test machine's memory.
@@ -13,21 +13,15 @@ LONG = """SELECT o_orderpriority, count(*), sum(l_extendedprice) FROM tpch.sf10.
           JOIN tpch.sf1.orders ON l_orderkey % 6000000 = o_orderkey GROUP BY 1 ORDER BY 1"""
 
 
-class Running:
+class Running(Query):
     """A query in a thread: its rows or its error, and when it ended."""
 
     def __init__(self, cluster, sql):
-        self.rows = self.error = self.ended = None
-        self.cursor = cluster.connect(max_attempts=1).cursor()
-        self.thread = threading.Thread(target=self._run, args=(sql,), daemon=True)
-        self.thread.start()
+        super().__init__(cluster, sql, "tiny")
 
-    def _run(self, sql):
-        try:
-            self.rows = self.cursor.execute(sql).fetchall()
-        except (Error, OSError) as error:
-            self.error = error
-        self.ended = time.monotonic()
+    @property
+    def ended(self):
+        return None if self.seconds is None else self.started + self.seconds
 
     def wait(self, seconds):
         self.thread.join(seconds)
