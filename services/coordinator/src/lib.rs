@@ -41,6 +41,7 @@ use crate::query::handle::QueryRegistry;
 use crate::query::limits::QueryLimits;
 use crate::query::runner::{Runner, RunnerOptions};
 use crate::scheduler::RunOptions;
+use crate::scheduler::health::Health;
 use crate::scheduler::run::reader_options;
 use crate::scheduler::spooled::{RetryOptions, SpooledOptions, SpooledScheduler};
 use crate::system::SystemSources;
@@ -94,6 +95,7 @@ impl Coordinator {
         let metrics = ServiceMetrics::new(options.node.role.name(), options.node.node_id.as_str());
         let (io, exchange_metrics) = (Handle::current(), ExchangeMetrics::new(&metrics.labels()));
         let control = options.security.client(Channel::Control);
+        let health = Health::start(&io, options.lease);
         let spooled = options.spool.map(|(spool, retry)| {
             let spooled = SpooledOptions {
                 spool,
@@ -102,7 +104,7 @@ impl Coordinator {
                 reader: reader_options(&io, &exchange_metrics),
                 io: io.clone(),
                 cpu: options.engine.runtime().clone(),
-                lease: options.lease,
+                health: health.clone(),
             };
             SpooledScheduler::start(spooled, options.membership.clone())
         });
@@ -112,7 +114,7 @@ impl Coordinator {
             exchange: options.security.client(Channel::Exchange),
             io,
             exchange_metrics,
-            lease: options.lease,
+            health,
             spooled,
         };
         let cluster = options.membership.clone();

@@ -257,7 +257,8 @@ fn retry_options(retry: &Retry) -> RetryOptions {
         ..Limits::default()
     };
     let task_memory = retry.task_memory.map(|size| size.bytes());
-    RetryOptions { limits, task_memory, no_nodes_after: NO_NODES_AFTER }
+    let max_spool_bytes = retry.max_spool_size.bytes();
+    RetryOptions { limits, task_memory, max_spool_bytes, no_nodes_after: NO_NODES_AFTER }
 }
 
 const fn policy(policy: waterbear_config::RetryPolicy) -> RetryPolicy {

@@ -182,6 +182,8 @@ pub struct Retry {
     pub task_memory_growth: f64,
     /// `fault-tolerant-execution-arbitrary-distribution-compute-task-target-size-min`.
     pub task_target_size: DataSize,
+    /// `query.max-spool-size`.
+    pub max_spool_size: DataSize,
 }
 
 /// `exchange-manager.properties`: read and checked.

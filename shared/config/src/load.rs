@@ -333,6 +333,7 @@ impl Load<'_> {
             task_memory: self.settings.get(memory, size),
             task_memory_growth: self.settings.get(growth, number)?,
             task_target_size: self.settings.get(target, size)?,
+            max_spool_size: self.settings.get("query.max-spool-size", size)?,
         })
     }
 

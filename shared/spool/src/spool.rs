@@ -4,12 +4,14 @@
 //! namespace is derived from the cluster's secret, so that clusters can share a location. Nothing
 //! depends on listing: whoever looks for an object knows its key.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use waterbear_ids::{AttemptId, QueryId};
 use waterbear_protocol::spool::{CommittedRecord, QueryKey};
 
 use crate::error::{FormatError, SpoolError, StoreError, StoreErrorKind};
+use crate::ranges::RangeReader;
 use crate::record;
 pub use crate::seal::ObjectKind;
 use crate::store::Store;
@@ -114,6 +116,31 @@ impl Spool {
                 Ok(None)
             }
         }
+    }
+
+    /// Reads all that an attempt has committed, to see whether it is whole.
+    ///
+    /// # Errors
+    /// What is gone or damaged, or that it cannot be told.
+    pub async fn verify(
+        &self,
+        query: &QueryKey,
+        committed: &CommittedRecord,
+    ) -> Result<(), SpoolError> {
+        let attempt = &committed.attempt;
+        let stored = self.committed(query, attempt, &committed.location).await?;
+        if stored.as_ref() != Some(committed) {
+            let object = format!("the record of {attempt} in {}", committed.location);
+            let error = FormatError::Record("it is not what was committed".to_owned());
+            return Err(SpoolError::Damaged { object, error });
+        }
+        let partitions: BTreeSet<_> =
+            committed.ranges.iter().map(|range| range.partition).collect();
+        for partition in partitions {
+            let mut reader = RangeReader::new(self.clone(), query, committed, partition)?;
+            while reader.next_page().await?.is_some() {}
+        }
+        Ok(())
     }
 
     /// Deletes everything of a query, in all locations.
