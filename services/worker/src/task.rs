@@ -12,11 +12,12 @@
 
 mod fetch;
 mod inputs;
+mod lease;
 mod run;
 mod spooled;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
@@ -29,6 +30,8 @@ use waterbear_protocol::Failure;
 use waterbear_protocol::spool::CommittedRecord;
 use waterbear_protocol::task::{OperatorMetrics, TaskState, TaskStats, TaskStatus};
 
+use lease::Lease;
+
 pub(crate) use run::run;
 
 /// The version of a status while the task is not done, and from then on.
@@ -40,10 +43,7 @@ pub(crate) struct Task {
     attempt: AttemptId,
     created_ms: u64,
     phase: watch::Sender<Phase>,
-    /// When the coordinator last asked for it, or was forgiven its silence.
-    heard: Mutex<Instant>,
-    /// When the coordinator last asked for it.
-    asked: Mutex<Instant>,
+    lease: Lease,
     /// Cancelled when it is done.
     done: CancellationToken,
     input_bytes: Arc<AtomicU64>,
@@ -100,8 +100,7 @@ impl Task {
             attempt,
             created_ms: now_ms(),
             phase: watch::Sender::new(Phase::Preparing),
-            heard: Mutex::new(Instant::now()),
-            asked: Mutex::new(Instant::now()),
+            lease: Lease::new(),
             done: CancellationToken::new(),
             input_bytes: Arc::new(AtomicU64::new(0)),
             wants_operators: AtomicBool::new(false),
@@ -116,28 +115,9 @@ impl Task {
         &self.attempt
     }
 
-    // --- the lease
-
-    /// The coordinator has asked for it: it may live on for the lease.
-    pub(crate) fn renew_lease(&self) {
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.forgive_silence();
-    }
-
-    /// The coordinator could not be heard: it may live on for the lease.
-    pub(crate) fn forgive_silence(&self) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-
-    /// How long the coordinator has not asked for it, whoever stood still: after its lease it has
-    /// given this attempt up.
-    pub(crate) fn unasked(&self) -> Duration {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
-    }
-
-    /// How long the coordinator has not asked for it.
-    pub(crate) fn silence(&self) -> Duration {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    /// Who still asks for it.
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.lease
     }
 
     // --- status

@@ -136,8 +136,8 @@ pub(crate) async fn watch_leases(worker: Arc<Worker>) {
         let late = due.elapsed() > LATE_TICK;
         for task in worker.tasks.running() {
             if late {
-                task.forgive_silence();
-            } else if task.silence() > lease {
+                task.lease().forgive();
+            } else if task.lease().silence() > lease {
                 let text = format!("no coordinator has asked for the task for {lease:?}");
                 tracing::warn!(attempt = %task.attempt(), "task abandoned by its coordinator");
                 let failure = Failure::new(ErrorCode::ABANDONED_TASK, text);

@@ -29,7 +29,7 @@ pub(super) async fn create(
     body: Bytes,
 ) -> Result<Json<TaskStatus>, Response> {
     if let Some(task) = worker.tasks.task(&attempt) {
-        task.renew_lease();
+        task.lease().renew();
         return Ok(Json(task.status()));
     }
     if worker.shutdown.is_cancelled() {
@@ -45,7 +45,7 @@ pub(super) async fn create(
     };
     let request = parsed.map_err(|text| (StatusCode::BAD_REQUEST, text).into_response())?;
     let (task, new) = worker.tasks.create(&attempt);
-    task.renew_lease();
+    task.lease().renew();
     if new {
         tracing::debug!(%attempt, "task created");
         let run = task::run(Arc::clone(&worker), Arc::clone(&task), request);
@@ -86,11 +86,11 @@ pub(super) async fn status(
         let text = format!("there is no task {attempt}");
         return Err((StatusCode::NOT_FOUND, text).into_response());
     };
-    task.renew_lease();
+    task.lease().renew();
     // A poll that waits must not outlast its own lease.
     let max_wait = Duration::from_millis(query.max_wait_ms).min(worker.client_timeout / 2);
     let status = task.status_after(query.version, max_wait).await;
-    task.renew_lease();
+    task.lease().forgive();
     Ok(Json(status))
 }
 
