@@ -1,9 +1,11 @@
 //! Runs task attempts and serves their output.
 //!
 //! Layout: [`WorkerService`] puts a worker together and serves it; `task_api` is what other nodes
-//! ask of it, `task` the life of one attempt, `tasks` all of them and their leases.
+//! ask of it, `task` the life of one attempt, `tasks` all of them and their leases, `records` what
+//! they have committed.
 
 mod metric;
+mod records;
 mod task;
 mod task_api;
 mod tasks;

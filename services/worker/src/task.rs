@@ -27,9 +27,9 @@ use waterbear_engine::PreparedTask;
 use waterbear_exchange::{OutputBuffer, SpoolSink};
 use waterbear_ids::AttemptId;
 use waterbear_protocol::Failure;
-use waterbear_protocol::spool::CommittedRecord;
 use waterbear_protocol::task::{OperatorMetrics, TaskState, TaskStats, TaskStatus};
 
+use crate::records::Committed;
 use lease::Lease;
 
 pub(crate) use run::run;
@@ -51,7 +51,7 @@ pub(crate) struct Task {
     wants_operators: AtomicBool,
     operators: OnceLock<Vec<OperatorMetrics>>,
     /// What it has committed.
-    committed: OnceLock<CommittedRecord>,
+    committed: Arc<Committed>,
     spool_reads: Arc<AtomicU64>,
     /// Bytes written to the spool, and requests that wrote them.
     spooled: (AtomicU64, AtomicU64),
@@ -105,7 +105,7 @@ impl Task {
             input_bytes: Arc::new(AtomicU64::new(0)),
             wants_operators: AtomicBool::new(false),
             operators: OnceLock::new(),
-            committed: OnceLock::new(),
+            committed: Arc::default(),
             spool_reads: Arc::default(),
             spooled: Default::default(),
         }
@@ -118,6 +118,11 @@ impl Task {
     /// Who still asks for it.
     pub(crate) fn lease(&self) -> &Lease {
         &self.lease
+    }
+
+    /// What it has committed.
+    pub(crate) fn committed(&self) -> &Arc<Committed> {
+        &self.committed
     }
 
     // --- status
@@ -138,7 +143,7 @@ impl Task {
             false => Vec::new(),
         };
         let output = match state {
-            TaskState::Finished => self.committed.get().cloned(),
+            TaskState::Finished => self.committed.record().map(|record| record.as_ref().clone()),
             _ => None,
         };
         let attempt = self.attempt.clone();

@@ -63,8 +63,7 @@ pub(super) async fn run(
     };
     task.spooled.0.store(finished.written_bytes, Ordering::Relaxed);
     task.spooled.1.store(finished.write_requests, Ordering::Relaxed);
-    // It is set once.
-    let _ = task.committed.set(finished.record);
+    task.committed.set(finished.record);
     Ok(())
 }
 

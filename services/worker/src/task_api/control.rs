@@ -14,7 +14,7 @@ use waterbear_protocol::task::{TaskOutput, TaskRequest, TaskState, TaskStatus};
 
 use super::{ForThisProcess, FromCoordinator};
 use crate::Worker;
-use crate::task;
+use crate::task::{self, Task};
 
 /// Bytes of a request that is read at once, rather than by a thread for computing.
 const SMALL_REQUEST: usize = 64 << 10;
@@ -27,10 +27,10 @@ pub(super) async fn create(
     _: FromCoordinator,
     Path(attempt): Path<AttemptId>,
     body: Bytes,
-) -> Result<Json<TaskStatus>, Response> {
+) -> Result<Response, Response> {
     if let Some(task) = worker.tasks.task(&attempt) {
         task.lease().renew();
-        return Ok(Json(task.status()));
+        return Ok(answer(&task, task.status()));
     }
     if worker.shutdown.is_cancelled() {
         let text = format!("worker {} is shutting down", worker.node.node_id);
@@ -51,7 +51,7 @@ pub(super) async fn create(
         let run = task::run(Arc::clone(&worker), Arc::clone(&task), request);
         worker.engine.runtime().spawn(run);
     }
-    Ok(Json(task.status()))
+    Ok(answer(&task, task.status()))
 }
 
 fn parse(body: &[u8]) -> Result<TaskRequest, String> {
@@ -81,7 +81,7 @@ pub(super) async fn status(
     _: FromCoordinator,
     Path(attempt): Path<AttemptId>,
     Query(query): Query<StatusQuery>,
-) -> Result<Json<TaskStatus>, Response> {
+) -> Result<Response, Response> {
     let Some(task) = worker.tasks.task(&attempt) else {
         let text = format!("there is no task {attempt}");
         return Err((StatusCode::NOT_FOUND, text).into_response());
@@ -91,7 +91,20 @@ pub(super) async fn status(
     let max_wait = Duration::from_millis(query.max_wait_ms).min(worker.client_timeout / 2);
     let status = task.status_after(query.version, max_wait).await;
     task.lease().forgive();
-    Ok(Json(status))
+    Ok(answer(&task, status))
+}
+
+/// Tells the coordinator of a task. One whose record is not kept here any more is known to the
+/// spool alone.
+fn answer(task: &Task, status: TaskStatus) -> Response {
+    let committed = task.committed();
+    if status.output.is_some() {
+        committed.tell();
+    } else if status.state == TaskState::Finished && committed.is_dropped() {
+        let text = format!("what task {} has committed lies in the spool alone", status.attempt);
+        return (StatusCode::NOT_FOUND, text).into_response();
+    }
+    Json(status).into_response()
 }
 
 /// Aborts the task. One that was never created is done from now on, so that a request to create
