@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use futures::{StreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
 use rand::Rng;
 use waterbear_exchange::{
-    ExchangeReader, Fetch, HeldBytes, ReaderOptions, Source, SpoolFetch, SpoolSink,
+    Answer, ExchangeReader, Fetch, FetchError, HeldBytes, PageRequest, ReaderOptions, Source,
+    SpoolFetch, SpoolSink,
 };
 use waterbear_protocol::Failure;
 use waterbear_protocol::spool::{CommittedRecord, QueryKey};
@@ -150,6 +152,31 @@ async fn a_lost_output_is_named() {
     }
 }
 
+/// Storage that takes its time.
+struct Slow(SpoolFetch);
+
+impl Fetch for Slow {
+    fn pages<'a>(
+        &'a self,
+        source: &'a Source,
+        request: PageRequest,
+    ) -> BoxFuture<'a, Result<Answer, FetchError>> {
+        async move {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            self.0.pages(source, request).await
+        }
+        .boxed()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.0.is_complete()
+    }
+
+    fn close<'a>(&'a self, source: &'a Source) -> BoxFuture<'a, Result<(), FetchError>> {
+        self.0.close(source)
+    }
+}
+
 #[tokio::test]
 async fn a_reader_of_very_many_outputs_holds_about_its_buffer() {
     const OUTPUTS: i64 = 200;
@@ -166,7 +193,7 @@ async fn a_reader_of_very_many_outputs_holds_about_its_buffer() {
         let (count, most) = Default::default();
         let fetch = SpoolFetch::new(spool.clone(), KEY, records.clone(), Arc::default());
         let options = ReaderOptions { held: held(&count, &most), ..options(500_000) };
-        let fetch: Arc<dyn Fetch> = Arc::new(fetch);
+        let fetch: Arc<dyn Fetch> = Arc::new(Slow(fetch));
         let reader = ExchangeReader::over(fetch, sources.clone(), numbers_schema(), &options);
         // What can come without being asked for, comes.
         tokio::time::sleep(Duration::from_millis(200)).await;
