@@ -20,6 +20,9 @@ use waterbear_spool::{
 
 const KEY: QueryKey = QueryKey::from_bytes([42; 32]);
 
+/// What readers read at once.
+const READ_BYTES: usize = 1 << 20;
+
 /// Every kind, each empty.
 fn stores() -> Vec<(Arc<dyn Store>, Option<tempfile::TempDir>)> {
     let folder = tempfile::tempdir().unwrap();
@@ -152,7 +155,7 @@ async fn read(
     record: &CommittedRecord,
     partition: u32,
 ) -> Result<Vec<Bytes>, SpoolError> {
-    let mut reader = RangeReader::new(spool.clone(), &KEY, record, partition)?;
+    let mut reader = RangeReader::new(spool.clone(), &KEY, record, partition, READ_BYTES)?;
     let mut pages = Vec::new();
     while let Some(page) = reader.next_page().await? {
         pages.push(page);

@@ -47,8 +47,9 @@ impl SpoolFetch {
         self.cursors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The source's cursor at `token`; pages before it are read again if it stands elsewhere.
-    async fn cursor(&self, source: &Source, token: u64) -> Result<Cursor, FetchError> {
+    /// The source's cursor at the token; pages before it are read again if it stands elsewhere.
+    async fn cursor(&self, source: &Source, request: PageRequest) -> Result<Cursor, FetchError> {
+        let PageRequest { token, max_bytes, .. } = request;
         let attempt = &source.producer.attempt;
         let kept = self.cursors().remove(&(attempt.clone(), source.partition));
         if let Some(cursor) = kept
@@ -60,7 +61,7 @@ impl SpoolFetch {
             FetchError::Refused(format!("the task's request does not say where {attempt} is"))
         })?;
         let spool = self.spool.clone();
-        let reader = RangeReader::new(spool, &self.key, record, source.partition);
+        let reader = RangeReader::new(spool, &self.key, record, source.partition, max_bytes);
         let mut cursor = Cursor { token: 0, reader: reader.map_err(|error| failed(&error))? };
         while cursor.token < token {
             self.next(&mut cursor)
@@ -81,7 +82,7 @@ impl SpoolFetch {
     }
 
     async fn read(&self, source: &Source, request: PageRequest) -> Result<Answer, FetchError> {
-        let mut cursor = self.cursor(source, request.token).await?;
+        let mut cursor = self.cursor(source, request).await?;
         let (mut pages, mut bytes, mut complete) = (Vec::new(), 0, false);
         while bytes < request.max_bytes {
             let Some(page) = self.next(&mut cursor).await? else {
@@ -114,6 +115,10 @@ impl Fetch for SpoolFetch {
             }
         }
         .boxed()
+    }
+
+    fn is_complete(&self) -> bool {
+        true
     }
 
     fn close<'a>(&'a self, source: &'a Source) -> BoxFuture<'a, Result<(), FetchError>> {

@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, AtomicU64, Ordering};
+use std::time::Duration;
 
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use futures::{StreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
 use rand::Rng;
-use waterbear_exchange::{ExchangeReader, Fetch, HeldBytes, Source, SpoolFetch, SpoolSink};
+use waterbear_exchange::{
+    Answer, ExchangeReader, Fetch, FetchError, HeldBytes, PageRequest, ReaderOptions, Source,
+    SpoolFetch, SpoolSink,
+};
 use waterbear_protocol::Failure;
 use waterbear_protocol::spool::{CommittedRecord, QueryKey};
 use waterbear_spool::spool::Location;
@@ -96,18 +101,19 @@ async fn every_row_comes_back_once_in_its_partition_whatever_the_buffer_holds() 
     }
 }
 
+/// Keeps the bytes that are held now, and the most that were.
+fn held(count: &Arc<AtomicIsize>, most: &Arc<AtomicU64>) -> HeldBytes {
+    let (count, most) = (Arc::clone(count), Arc::clone(most));
+    HeldBytes::counted_by(Arc::new(move |change| {
+        let now = count.fetch_add(change, Ordering::Relaxed) + change;
+        most.fetch_max(now.max(0) as u64, Ordering::Relaxed);
+    }))
+}
+
 #[tokio::test]
 async fn held_bytes_are_given_back_by_a_commit_and_by_a_drop() {
     let (memory, spool) = memory();
-    let count = Arc::new(AtomicIsize::new(0));
-    let most = Arc::new(AtomicU64::new(0));
-    let held = |count: &Arc<AtomicIsize>, most: &Arc<AtomicU64>| {
-        let (count, most) = (Arc::clone(count), Arc::clone(most));
-        HeldBytes::counted_by(Arc::new(move |change| {
-            let now = count.fetch_add(change, Ordering::Relaxed) + change;
-            most.fetch_max(now.max(0) as u64, Ordering::Relaxed);
-        }))
-    };
+    let (count, most) = Default::default();
     let batches = vec![numbers(0, 50_000), numbers(50_000, 50_000)];
     let first = sink(&spool, &source(0, 0, 0), 1, 100_000, held(&count, &most));
     write(first, vec![batches.clone()]).await;
@@ -143,5 +149,68 @@ async fn a_lost_output_is_named() {
         let failure = read(&spool, &finished.record, own).await.unwrap_err();
         assert_eq!(failure.lost, [attempt], "{failure}");
         assert!(failure.message.contains("worker-4"), "{failure}");
+    }
+}
+
+/// Storage that takes its time.
+struct Slow(SpoolFetch);
+
+impl Fetch for Slow {
+    fn pages<'a>(
+        &'a self,
+        source: &'a Source,
+        request: PageRequest,
+    ) -> BoxFuture<'a, Result<Answer, FetchError>> {
+        async move {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            self.0.pages(source, request).await
+        }
+        .boxed()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.0.is_complete()
+    }
+
+    fn close<'a>(&'a self, source: &'a Source) -> BoxFuture<'a, Result<(), FetchError>> {
+        self.0.close(source)
+    }
+}
+
+#[tokio::test]
+async fn a_reader_of_very_many_outputs_holds_about_its_buffer() {
+    const OUTPUTS: i64 = 200;
+    const ROWS: i64 = 20_000;
+    let (_, spool) = memory();
+    let (mut records, mut sources) = (Vec::new(), Vec::new());
+    for number in 0..OUTPUTS {
+        let own = source(number as u32, 0, 0);
+        let sink = sink(&spool, &own, 1, 1000, HeldBytes::default());
+        records.push(write(sink, vec![vec![numbers(number * ROWS, ROWS as usize)]]).await.record);
+        sources.push(own);
+    }
+    for stops_after in [1, usize::MAX] {
+        let (count, most) = Default::default();
+        let fetch = SpoolFetch::new(spool.clone(), KEY, records.clone(), Arc::default());
+        let options = ReaderOptions { held: held(&count, &most), ..options(500_000) };
+        let fetch: Arc<dyn Fetch> = Arc::new(Slow(fetch));
+        let reader = ExchangeReader::over(fetch, sources.clone(), numbers_schema(), &options);
+        // What can come without being asked for, comes.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let batches: Vec<_> = reader.take(stops_after).map(Result::unwrap).collect().await;
+        if stops_after == usize::MAX {
+            let mut rows = values(&batches);
+            rows.sort_unstable();
+            assert_eq!(rows, (0..OUTPUTS * ROWS).collect::<Vec<_>>());
+        }
+        // All outputs together have 32 MB.
+        let most = most.load(Ordering::Relaxed);
+        assert!((500_000..3_000_000).contains(&most), "{most}");
+        let given_back = async {
+            while count.load(Ordering::Relaxed) != 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), given_back).await.unwrap();
     }
 }
