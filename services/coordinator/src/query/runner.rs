@@ -13,14 +13,12 @@ use futures::{StreamExt, TryStreamExt};
 use waterbear_membership::Membership;
 use waterbear_protocol::membership::NodeInfo;
 use waterbear_protocol::task::TaskSession;
-use waterbear_protocol::{ErrorCode, Failure};
+use waterbear_protocol::{ErrorCode, Failure, RetryPolicy};
 
 use super::handle::QueryState;
 use super::pad::padded;
 use super::{Output, OutputColumn, QueryHandle, StatementRunner};
-use waterbear_dialect::{
-    self as dialect, ParsedQuery, PlannedQuery, RetryPolicy, SessionStatement, Statement,
-};
+use waterbear_dialect::{self as dialect, ParsedQuery, PlannedQuery, SessionStatement, Statement};
 
 use crate::catalogs::Catalogs;
 

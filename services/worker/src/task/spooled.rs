@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::task::JoinSet;
 use waterbear_engine::PreparedTask;
 use waterbear_exchange::{HeldBytes, SpoolFetch, SpoolSink, WriteError};
+use waterbear_protocol::membership::LEASE;
 use waterbear_protocol::task::TaskSpool;
 use waterbear_protocol::{ErrorCode, Failure};
 use waterbear_spool::{AttemptWriter, SpoolError};
@@ -14,10 +14,6 @@ use waterbear_spool::{AttemptWriter, SpoolError};
 use super::run::{failure_of_join, without_panic};
 use super::{Destination, Task};
 use crate::{Worker, WorkerSpool};
-
-/// An attempt that its coordinator has not asked for so long is not committed. Coordinators ask
-/// every second, and count a worker as lost after this time.
-const COMMIT_LEASE: Duration = Duration::from_secs(3);
 
 /// Reads what the task's producers have committed.
 pub(super) fn fetch(worker: &Worker, task: &Task, spool: TaskSpool) -> Result<SpoolFetch, Failure> {
@@ -54,7 +50,7 @@ pub(super) async fn run(
     task.keep_operators(&prepared);
     // Its coordinator has given it up and gone on: what is late must not cost more, nor stay when
     // the query has ended.
-    if task.unasked() > COMMIT_LEASE {
+    if task.unasked() > LEASE {
         let text = "no coordinator has asked for the task: it is not committed";
         return Err(Failure::new(ErrorCode::ABANDONED_TASK, text));
     }
