@@ -199,7 +199,10 @@ impl Runner {
     }
 
     /// What runs again if this query fails.
-    fn retry_policy(&self, query: &QueryHandle) -> Result<RetryPolicy, Failure> {
+    ///
+    /// # Errors
+    /// When the session asks for what is not allowed, or needs a spool that there is not.
+    pub(crate) fn retry_policy(&self, query: &QueryHandle) -> Result<RetryPolicy, Failure> {
         let asked = dialect::retry_policy(query.context());
         let policy = asked.unwrap_or(self.options.retry_policy);
         if asked.is_some() && !self.options.allowed_policies.contains(&policy) {
