@@ -11,7 +11,7 @@ import pytest
 from trino.exceptions import TrinoQueryError, TrinoUserError
 
 from chaos import Query, same
-from cluster import ROOT, Cluster, binary, eventually
+from cluster import ROOT, TPCH, Cluster, binary, eventually
 from test_tpch import run_and_check
 
 # A join and an aggregation of sf1, in many tasks.
@@ -227,6 +227,40 @@ def test_a_session_can_choose(shared_retrying):
 def test_explain_analyze_says_what_was_spooled(shared_retrying):
     rows = shared_retrying.query("EXPLAIN ANALYZE SELECT count(*) FROM lineitem GROUP BY l_returnflag")
     assert "Spooled: " in rows[0][0] and "Tasks: " in rows[0][0]
+
+
+def test_rows_are_written_once_although_a_worker_dies(retrying):
+    cluster = retrying(catalogs={"tpch": TPCH, "memory": {"connector.name": "memory"}})
+    source = """SELECT l_orderkey k, l_linenumber n, l_quantity q FROM tpch.sf1.lineitem
+                JOIN tpch.sf1.orders ON l_orderkey = o_orderkey WHERE o_orderpriority LIKE '1%' AND l_orderkey % 20 = 0"""
+    expected = cluster.query(f"SELECT count(*), sum(k), sum(n), sum(q) FROM ({source})")
+    counted = "SELECT count(*), sum(k), sum(n), sum(q) FROM memory.default.t"
+    again = 0
+    for sql in (f"CREATE TABLE memory.default.t AS {source}", f"INSERT INTO memory.default.t {source}"):
+        if sql.startswith("INSERT"):
+            cluster.query("DELETE FROM memory.default.t")
+        victim = cluster.workers[0]
+        query = Query(cluster, sql, "sf1")
+        time.sleep(0.4)
+        victim.process.kill()
+        assert rows_of(query) == [[expected[0][0]]]
+        assert cluster.query(counted) == expected
+        again += sum(len(task) - 1 for task in attempts(cluster, query.cursor.query_id).values())
+        victim.start()
+        victim.wait_ready()
+        cluster.wait_for_workers(3)
+    assert again > 0, "no task ran again: the kills came too late for this test"
+
+
+def test_a_write_that_fails_leaves_nothing(retrying):
+    cluster = retrying(catalogs={"tpch": TPCH, "memory": {"connector.name": "memory"}})
+    with pytest.raises(TrinoUserError) as caught:
+        cluster.query("CREATE TABLE memory.default.t AS SELECT 1 / (c_nationkey - 5) x FROM tpch.tiny.customer")
+    assert caught.value.error_name == "DIVISION_BY_ZERO"
+    assert cluster.query("SHOW TABLES FROM memory.default") == []
+    with pytest.raises(TrinoUserError) as caught:
+        cluster.query("INSERT INTO tpch.tiny.nation SELECT * FROM tpch.tiny.nation")
+    assert caught.value.message.endswith("This connector does not support inserts")
 
 
 def test_what_was_spooled_is_counted(shared_retrying):

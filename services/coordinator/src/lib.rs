@@ -17,8 +17,6 @@ pub mod system;
 pub mod transactions;
 pub mod write;
 
-pub use waterbear_dialect::RetryPolicy;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,7 +12,6 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use waterbear_config::{BaseDirectories, Config, ProcessForwarded, Retry};
 use waterbear_connector::Connector;
-use waterbear_coordinator::RetryPolicy;
 use waterbear_coordinator::client_api::Forwarded;
 use waterbear_coordinator::query::limits::QueryLimits;
 use waterbear_coordinator::query::runner::RunnerOptions;
@@ -22,6 +21,7 @@ use waterbear_discovery::{DiscoveryOptions, DiscoveryService};
 use waterbear_engine::{Engine, EngineOptions};
 use waterbear_membership::{Announcer, Membership};
 use waterbear_outbound::Channel;
+use waterbear_protocol::membership::LEASE;
 use waterbear_serve::Server;
 use waterbear_serve::info::{self, NodeStatus};
 use waterbear_spool::Spool;
@@ -32,8 +32,6 @@ use waterbear_worker::{WorkerLimits, WorkerOptions, WorkerService, WorkerSpool};
 use crate::machine;
 use crate::node::Node;
 
-/// Silence after which a node counts as lost, and life of an announcement.
-const LEASE: Duration = Duration::from_secs(3);
 /// How long a query waits for the first worker (Trino's query-manager.required-workers-max-wait).
 const WORKERS_MAX_WAIT: Duration = Duration::from_secs(300);
 /// How long attempts wait while there is no worker at all
@@ -261,14 +259,6 @@ fn retry_options(retry: &Retry) -> RetryOptions {
     RetryOptions { limits, task_memory, max_spool_bytes, no_nodes_after: NO_NODES_AFTER }
 }
 
-const fn policy(policy: waterbear_config::RetryPolicy) -> RetryPolicy {
-    match policy {
-        waterbear_config::RetryPolicy::None => RetryPolicy::None,
-        waterbear_config::RetryPolicy::Query => RetryPolicy::Query,
-        waterbear_config::RetryPolicy::Task => RetryPolicy::Task,
-    }
-}
-
 /// Starts the service that clients talk to.
 pub async fn coordinator(mut node: Node, settings: CoordinatorSettings) -> Result<Running> {
     let engine = engine(&node, settings.share)?;
@@ -294,8 +284,8 @@ pub async fn coordinator(mut node: Node, settings: CoordinatorSettings) -> Resul
                 .unwrap_or(usize::MAX),
             workers_max_wait: WORKERS_MAX_WAIT,
             max_recursion_depth: settings.max_recursion_depth,
-            retry_policy: policy(settings.retry.policy),
-            allowed_policies: settings.retry.allowed.iter().copied().map(policy).collect(),
+            retry_policy: settings.retry.policy,
+            allowed_policies: settings.retry.allowed,
             bytes_per_task: usize::try_from(settings.retry.task_target_size.bytes())
                 .unwrap_or(usize::MAX),
         },

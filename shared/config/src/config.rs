@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use waterbear_ids::NodeId;
+use waterbear_protocol::RetryPolicy;
 
 use crate::{BaseDirectories, DataSize, DiscoveryUri, MemorySize, Process, Secret};
 
@@ -131,34 +132,6 @@ pub struct Task {
     pub client_timeout: Duration,
     /// `task.max-spooled-tasks`, if given; at least 1.
     pub max_spooled_tasks: Option<u32>,
-}
-
-/// A retry policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RetryPolicy {
-    /// A failure fails the query.
-    None,
-    /// The query runs again.
-    Query,
-    /// The task runs again.
-    Task,
-}
-
-impl RetryPolicy {
-    /// The name, as in properties.
-    pub const fn name(self) -> &'static str {
-        match self {
-            RetryPolicy::None => "NONE",
-            RetryPolicy::Query => "QUERY",
-            RetryPolicy::Task => "TASK",
-        }
-    }
-
-    /// Reads a name, in any case.
-    pub fn parse(text: &str) -> Option<Self> {
-        let all = [RetryPolicy::None, RetryPolicy::Query, RetryPolicy::Task];
-        all.into_iter().find(|policy| policy.name().eq_ignore_ascii_case(text))
-    }
 }
 
 /// `retry-policy*`.

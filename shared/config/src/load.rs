@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use waterbear_protocol::RetryPolicy;
 use waterbear_protocol::membership::Role;
 
 use crate::config::{
-    ExchangeManager, HttpServer, InternalCommunication, Node, ProcessForwarded, Query, Retry,
-    RetryPolicy, Task,
+    ExchangeManager, HttpServer, InternalCommunication, Node, ProcessForwarded, Query, Retry, Task,
 };
 use crate::location::parse_port;
 use crate::problems::{Origin, Problem};

@@ -91,6 +91,9 @@ pub enum FetchError {
     /// The connection broke: asking again may help.
     #[error("the connection broke: {0}")]
     Broken(String),
+    /// The spool's storage fails: asking again may help, and nobody else has the output.
+    #[error("{0}")]
+    Storage(String),
     /// The node serves too many requests: asking again later helps.
     #[error("it serves too many requests")]
     Overloaded,

@@ -14,6 +14,7 @@
 use serde::{Deserialize, Serialize};
 use waterbear_ids::AttemptId;
 
+use crate::base64_bytes;
 use crate::failure::Failure;
 use crate::membership::NodeInfo;
 use crate::spool::{CommittedRecord, QueryKey};
@@ -215,19 +216,4 @@ pub struct TaskStats {
     /// Requests that read from the spool.
     #[serde(default)]
     pub spool_reads: u64,
-}
-
-mod base64_bytes {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&STANDARD.encode(bytes))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        STANDARD.decode(text).map_err(serde::de::Error::custom)
-    }
 }

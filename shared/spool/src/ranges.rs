@@ -71,8 +71,8 @@ impl RangeReader {
     /// The next page; `None` after the last.
     ///
     /// # Errors
-    /// When storage fails, or what it gives is not what was written. The reader must not be used
-    /// after that.
+    /// When storage fails: the next call asks for the same page. Or when what it gives is not what
+    /// was written: the reader must not be used after that.
     pub async fn next_page(&mut self) -> Result<Option<Bytes>, SpoolError> {
         if let Some(page) = self.inline.pop_front() {
             return Ok(Some(page.page));

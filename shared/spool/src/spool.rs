@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use waterbear_ids::{AttemptId, QueryId};
+use waterbear_ids::{AttemptId, QueryId, stable_hash};
 use waterbear_protocol::spool::{CommittedRecord, QueryKey};
 
 use crate::error::{FormatError, SpoolError, StoreError, StoreErrorKind};
@@ -61,7 +61,7 @@ impl Spool {
             self.locations().filter(|name| !avoid.iter().any(|a| a == name)).collect();
         let all: Vec<_> = self.locations().collect();
         let choice = if good.is_empty() { all } else { good };
-        let index = fnv(attempt.to_string().as_bytes()) % choice.len().max(1) as u64;
+        let index = stable_hash(attempt.to_string().bytes()) % choice.len().max(1) as u64;
         choice.get(index as usize).copied()
     }
 
@@ -172,11 +172,4 @@ impl Spool {
         queries.dedup();
         Ok(queries)
     }
-}
-
-/// FNV-1a (Fowler, Noll, Vo): the same on all nodes and in all processes.
-fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::task::JoinSet;
 use waterbear_engine::PreparedTask;
 use waterbear_exchange::{HeldBytes, SpoolFetch, SpoolSink, WriteError};
+use waterbear_protocol::membership::LEASE;
 use waterbear_protocol::task::TaskSpool;
 use waterbear_protocol::{ErrorCode, Failure};
 use waterbear_spool::{AttemptWriter, SpoolError};
@@ -14,10 +14,6 @@ use waterbear_spool::{AttemptWriter, SpoolError};
 use super::run::{failure_of_join, without_panic};
 use super::{Destination, Task};
 use crate::{Worker, WorkerSpool};
-
-/// An attempt that its coordinator has not asked for so long waits with its commit. Coordinators
-/// ask every second, and count a worker as lost after this time.
-const COMMIT_LEASE: Duration = Duration::from_secs(3);
 
 /// Reads what the task's producers have committed.
 pub(super) fn fetch(worker: &Worker, task: &Task, spool: TaskSpool) -> Result<SpoolFetch, Failure> {
@@ -55,7 +51,7 @@ pub(super) async fn run(
     // A coordinator that has ended the query or gone on without this attempt does not ask again:
     // then its lease ends, and nothing is written that nobody would delete. One that only stood
     // still asks again, and finds it.
-    task.lease().asked_within(COMMIT_LEASE).await;
+    task.lease().asked_within(LEASE).await;
     let finished = sink.commit().await.map_err(|error| failure_of(&error))?;
     let Some(finished) = finished else {
         let text = "the task's output was committed twice";

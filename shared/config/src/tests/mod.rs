@@ -4,11 +4,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use waterbear_protocol::RetryPolicy;
 use waterbear_protocol::membership::Role;
 
-use crate::{
-    BaseDirectories, Config, MemorySize, Problems, Process, ProcessForwarded, RetryPolicy,
-};
+use crate::{BaseDirectories, Config, MemorySize, Problems, Process, ProcessForwarded};
 
 mod catalogs;
 mod secrets;

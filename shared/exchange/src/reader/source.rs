@@ -14,8 +14,9 @@ use crate::metric::ExchangeMetrics;
 
 /// How long a broken connection is tried again before the producer counts as unreachable.
 const BROKEN_PATIENCE: Duration = Duration::from_secs(1);
-/// How long a node may refuse for load: it is alive, and will have time.
-const OVERLOADED_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a node may refuse for load, and storage may fail: who is alive will have time, and
+/// what was committed is nowhere else.
+const LONG_PATIENCE: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// How long it may take to tell a producer that its reader is closed.
@@ -119,7 +120,7 @@ impl SourceReader {
             };
             let patience = match error {
                 FetchError::Broken(_) => BROKEN_PATIENCE,
-                FetchError::Overloaded => OVERLOADED_PATIENCE,
+                FetchError::Overloaded | FetchError::Storage(_) => LONG_PATIENCE,
                 _ => return Err(error),
             };
             let since = *failing_since.get_or_insert_with(Instant::now);

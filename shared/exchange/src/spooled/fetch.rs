@@ -84,20 +84,34 @@ impl SpoolFetch {
     async fn read(&self, source: &Source, request: PageRequest) -> Result<Answer, FetchError> {
         let mut cursor = self.cursor(source, request).await?;
         let (mut pages, mut bytes, mut complete) = (Vec::new(), 0, false);
+        let mut failed = None;
         while bytes < request.max_bytes {
-            let Some(page) = self.next(&mut cursor).await? else {
-                complete = true;
-                break;
-            };
-            bytes += page.len();
-            pages.push(Fetched::Page(page));
+            match self.next(&mut cursor).await {
+                Ok(Some(page)) => {
+                    bytes += page.len();
+                    pages.push(Fetched::Page(page));
+                }
+                Ok(None) => {
+                    complete = true;
+                    break;
+                }
+                Err(error @ FetchError::Storage(_)) => {
+                    failed = Some(error);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
         }
         let next_token = cursor.token;
         if !complete {
             let source = (source.producer.attempt.clone(), source.partition);
             self.cursors().insert(source, cursor);
         }
-        Ok(Answer { pages, next_token, complete, wire_bytes: bytes })
+        match failed {
+            // What came before is handed on; the next question is for the same page.
+            Some(error) if pages.is_empty() => Err(error),
+            _ => Ok(Answer { pages, next_token, complete, wire_bytes: bytes }),
+        }
     }
 }
 
@@ -131,8 +145,7 @@ fn failed(error: &SpoolError) -> FetchError {
     let text = error.to_string();
     match error {
         error if error.is_loss() => FetchError::Lost(text),
-        // Asked again for a while.
-        SpoolError::Store(_) => FetchError::Broken(text),
+        SpoolError::Store(_) => FetchError::Storage(text),
         _ => FetchError::Refused(text),
     }
 }

@@ -1,14 +1,17 @@
 //! Output through the spool: what goes in comes out, once, and damage is told with its name.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use rand::Rng;
+use tokio::time::Instant;
 use waterbear_exchange::{
     Answer, ExchangeReader, Fetch, FetchError, HeldBytes, PageRequest, ReaderOptions, Source,
     SpoolFetch, SpoolSink,
@@ -16,8 +19,10 @@ use waterbear_exchange::{
 use waterbear_protocol::Failure;
 use waterbear_protocol::spool::{CommittedRecord, QueryKey};
 use waterbear_spool::spool::Location;
-use waterbear_spool::store::MemoryStore;
-use waterbear_spool::{AttemptWriter, FinishedAttempt, ObjectKind, Spool};
+use waterbear_spool::store::{MemoryStore, ObjectSink, Store};
+use waterbear_spool::{
+    AttemptWriter, FinishedAttempt, ObjectKind, Spool, StoreError, StoreErrorKind,
+};
 
 use crate::readers::options;
 use crate::support::{numbers, numbers_schema, seeded, source, values};
@@ -212,5 +217,96 @@ async fn a_reader_of_very_many_outputs_holds_about_its_buffer() {
             }
         };
         tokio::time::timeout(Duration::from_secs(5), given_back).await.unwrap();
+    }
+}
+
+/// Storage that cannot be read for a while, from its second read on.
+#[derive(Debug)]
+struct Away {
+    store: MemoryStore,
+    duration: Duration,
+    since: OnceLock<Instant>,
+    reads: AtomicU64,
+    read_bytes: AtomicU64,
+}
+
+#[async_trait]
+impl Store for Away {
+    async fn check(&self) -> Result<(), StoreError> {
+        self.store.check().await
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        self.store.put(key, bytes).await
+    }
+
+    async fn create(&self, key: &str) -> Result<Box<dyn ObjectSink>, StoreError> {
+        self.store.create(key).await
+    }
+
+    async fn get(&self, key: &str) -> Result<BytesMut, StoreError> {
+        self.store.get(key).await
+    }
+
+    async fn get_range(
+        &self,
+        key: &str,
+        offset: u64,
+        length: usize,
+    ) -> Result<BytesMut, StoreError> {
+        let earlier = self.reads.fetch_add(1, Ordering::Relaxed);
+        if earlier > 0 && self.since.get_or_init(Instant::now).elapsed() < self.duration {
+            return Err(StoreError {
+                kind: StoreErrorKind::Other,
+                location: "here".into(),
+                what: format!("read {key}"),
+                reason: "stale file handle".into(),
+            });
+        }
+        let bytes = self.store.get_range(key, offset, length).await?;
+        self.read_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(bytes)
+    }
+
+    async fn delete_folder(&self, folder: &str) -> Result<(), StoreError> {
+        self.store.delete_folder(folder).await
+    }
+
+    async fn folders(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        self.store.folders(folder).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn storage_may_be_away_for_a_while_and_nothing_is_read_twice() {
+    for (seconds, comes_back) in [(20, true), (40, false)] {
+        let away = Arc::new(Away {
+            store: MemoryStore::new(),
+            duration: Duration::from_secs(seconds),
+            since: OnceLock::new(),
+            reads: AtomicU64::new(0),
+            read_bytes: AtomicU64::new(0),
+        });
+        let location = Location { name: "here".into(), store: Arc::clone(&away) as _ };
+        let spool = Spool::new(vec![location], "0a1b2c3d", "test");
+        let own = source(0, 0, 0);
+        // More than is read at once.
+        let batches: Vec<_> = (0..20).map(|part| numbers(part * 100_000, 100_000)).collect();
+        let sink = sink(&spool, &own, 1, usize::MAX, HeldBytes::default());
+        let finished = write(sink, vec![batches.clone()]).await;
+        let rows = read(&spool, &finished.record, own).await;
+        match comes_back {
+            true => {
+                assert_eq!(rows.unwrap(), values(&batches));
+                let ranges = finished.record.ranges.iter().map(|range| range.length);
+                assert_eq!(away.read_bytes.load(Ordering::Relaxed), ranges.sum::<u64>());
+                assert!(away.reads.load(Ordering::Relaxed) > 20, "it was never away");
+            }
+            false => {
+                let failure = rows.unwrap_err();
+                assert!(failure.message.contains("stale file handle"), "{failure}");
+                assert_eq!(failure.lost, [], "the output is there");
+            }
+        }
     }
 }

@@ -48,6 +48,10 @@ fn class_of(failure: &Failure) -> Class {
     }
     match failure.code {
         ErrorCode::ABANDONED_TASK | ErrorCode::SERVER_SHUTTING_DOWN => return Class::Abandoned,
+        // What the plan makes of its rows: the same on every node.
+        ErrorCode::PAGE_TOO_LARGE | ErrorCode::SERIALIZATION_ERROR => return Class::User,
+        // More memory may help; another node with more disk does.
+        ErrorCode::OUT_OF_SPILL_SPACE | ErrorCode::EXCEEDED_SPILL_LIMIT => return Class::Internal,
         _ => {}
     }
     match failure.code.error_type() {
@@ -170,5 +174,23 @@ impl Drop for AbortOnDrop {
                 contact.leave(watched);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_would_fail_anywhere_ends_the_task() {
+        let class = |code| class_of(&Failure::new(code, "x"));
+        assert_eq!(class(ErrorCode::DIVISION_BY_ZERO), Class::User);
+        assert_eq!(class(ErrorCode::PAGE_TOO_LARGE), Class::User);
+        assert_eq!(class(ErrorCode::SERIALIZATION_ERROR), Class::User);
+        assert_eq!(class(ErrorCode::GENERIC_INTERNAL_ERROR), Class::Internal);
+        assert_eq!(class(ErrorCode::OUT_OF_SPILL_SPACE), Class::Internal);
+        assert_eq!(class(ErrorCode::EXCEEDED_SPILL_LIMIT), Class::Internal);
+        assert_eq!(class(ErrorCode::EXCEEDED_LOCAL_MEMORY_LIMIT), Class::InsufficientResources);
+        assert_eq!(class(ErrorCode::ABANDONED_TASK), Class::Abandoned);
     }
 }
