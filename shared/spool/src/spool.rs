@@ -16,6 +16,9 @@ use crate::record;
 pub use crate::seal::ObjectKind;
 use crate::store::Store;
 
+/// So many bytes are read at once to see whether an output is whole.
+const VERIFY_BYTES: usize = 2 << 20;
+
 /// A base directory and the storage behind it.
 #[derive(Debug, Clone)]
 pub struct Location {
@@ -137,7 +140,8 @@ impl Spool {
         let partitions: BTreeSet<_> =
             committed.ranges.iter().map(|range| range.partition).collect();
         for partition in partitions {
-            let mut reader = RangeReader::new(self.clone(), query, committed, partition)?;
+            let spool = self.clone();
+            let mut reader = RangeReader::new(spool, query, committed, partition, VERIFY_BYTES)?;
             while reader.next_page().await?.is_some() {}
         }
         Ok(())
