@@ -227,7 +227,7 @@ class Traces:
                 ran = [task["stats"] for task in info["tasks"] if task["nodeId"] == worker.name]
                 for one in ran:
                     at = one["created_ms"]
-                    overlap = sum(other["created_ms"] <= at <= other["ended_ms"] for other in ran)
+                    overlap = sum(other["created_ms"] <= at < other["ended_ms"] for other in ran)
                     most[worker.name] = max(most[worker.name], overlap)
             short = [worker.name for worker in self.cluster.workers if most[worker.name] < PLACES]
             if not short:
