@@ -55,7 +55,8 @@ pub async fn run(place: &Place, count: u32) -> anyhow::Result<Measured> {
         let cluster = &pair.clusters()[side];
         let [short, long] =
             [Chain::of(cluster, &short[side]).await?, Chain::of(cluster, &long[side]).await?];
-        let (tasks, stages) = (long.tasks - short.tasks, long.stages - short.stages);
+        let (tasks, stages) =
+            (long.tasks.saturating_sub(short.tasks), long.stages.saturating_sub(short.stages));
         ensure!(
             tasks >= GROUPINGS && stages >= GROUPINGS,
             "under {policy} the long chain has {tasks} tasks and {stages} stages more than the \
