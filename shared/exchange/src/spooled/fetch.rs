@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arrow::buffer::Buffer;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::OnceCell;
 use waterbear_ids::AttemptId;
 use waterbear_protocol::spool::{CommittedRecord, QueryKey};
+use waterbear_protocol::task::TaskSpool;
 use waterbear_spool::{RangeReader, Spool, SpoolError};
 
 use crate::fetch::{Answer, Fetch, FetchError, Fetched, PageRequest, Source};
@@ -18,10 +20,26 @@ use crate::fetch::{Answer, Fetch, FetchError, Fetched, PageRequest, Source};
 pub struct SpoolFetch {
     spool: Spool,
     key: QueryKey,
-    outputs: HashMap<AttemptId, CommittedRecord>,
+    outputs: HashMap<AttemptId, Output>,
     /// Where each source stands between two questions.
     cursors: Mutex<HashMap<(AttemptId, u32), Cursor>>,
     requests: Arc<AtomicU64>,
+}
+
+/// What a producer has committed, as far as it is read here.
+#[derive(Debug)]
+struct Output {
+    record: CommittedRecord,
+    /// Partitions whose rows are not known from the request: they lie in the stored record.
+    in_record: Vec<u32>,
+    /// The stored record's rows of these partitions, read once for all of them.
+    stored: OnceCell<CommittedRecord>,
+}
+
+impl Output {
+    fn new(record: CommittedRecord, in_record: Vec<u32>) -> (AttemptId, Self) {
+        (record.attempt.clone(), Self { record, in_record, stored: OnceCell::new() })
+    }
 }
 
 #[derive(Debug)]
@@ -39,8 +57,20 @@ impl SpoolFetch {
         outputs: Vec<CommittedRecord>,
         requests: Arc<AtomicU64>,
     ) -> Self {
-        let outputs = outputs.into_iter().map(|record| (record.attempt.clone(), record)).collect();
+        let outputs = outputs.into_iter().map(|record| Output::new(record, Vec::new())).collect();
         Self { spool, key, outputs, cursors: Mutex::default(), requests }
+    }
+
+    /// Reads the inputs of a task.
+    pub fn for_task(spool: Spool, task: TaskSpool, requests: Arc<AtomicU64>) -> Self {
+        let mut fetch = Self::new(spool, task.key, Vec::new(), requests);
+        let mut in_records: HashMap<_, _> =
+            task.in_records.into_iter().map(|own| (own.input, own.partitions)).collect();
+        let outputs = (0..).zip(task.inputs).map(|(input, record)| {
+            Output::new(record, in_records.remove(&input).unwrap_or_default())
+        });
+        fetch.outputs = outputs.collect();
+        fetch
     }
 
     fn cursors(&self) -> MutexGuard<'_, HashMap<(AttemptId, u32), Cursor>> {
@@ -57,9 +87,13 @@ impl SpoolFetch {
         {
             return Ok(cursor);
         }
-        let record = self.outputs.get(attempt).ok_or_else(|| {
+        let output = self.outputs.get(attempt).ok_or_else(|| {
             FetchError::Refused(format!("the task's request does not say where {attempt} is"))
         })?;
+        let record = match output.in_record.contains(&source.partition) {
+            true => output.stored.get_or_try_init(|| self.stored(output)).await?,
+            false => &output.record,
+        };
         let spool = self.spool.clone();
         let reader = RangeReader::new(spool, &self.key, record, source.partition, max_bytes);
         let mut cursor = Cursor { token: 0, reader: reader.map_err(|error| failed(&error))? };
@@ -69,6 +103,16 @@ impl SpoolFetch {
                 .ok_or_else(|| FetchError::Malformed(format!("it has no page {}", cursor.token)))?;
         }
         Ok(cursor)
+    }
+
+    async fn stored(&self, output: &Output) -> Result<CommittedRecord, FetchError> {
+        let CommittedRecord { attempt, location, .. } = &output.record;
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let stored = self.spool.committed(&self.key, attempt, location).await;
+        let stored = stored.map_err(|error| failed(&error))?.ok_or_else(|| {
+            FetchError::Lost(format!("the record of {attempt} is gone from {location}, or damaged"))
+        })?;
+        Ok(stored.only(|partition| output.in_record.contains(&partition)))
     }
 
     async fn next(&self, cursor: &mut Cursor) -> Result<Option<Buffer>, FetchError> {

@@ -18,6 +18,7 @@ use waterbear_exchange::{
 };
 use waterbear_protocol::Failure;
 use waterbear_protocol::spool::{CommittedRecord, QueryKey};
+use waterbear_protocol::task::TaskSpool;
 use waterbear_spool::spool::Location;
 use waterbear_spool::store::{MemoryStore, ObjectSink, Store};
 use waterbear_spool::{
@@ -309,4 +310,45 @@ async fn storage_may_be_away_for_a_while_and_nothing_is_read_twice() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn rows_that_a_request_leaves_out_are_read_once_in_their_record() {
+    const OUTPUTS: i64 = 40;
+    // Two partitions of 3000 rows are below the limit of what lies in a record.
+    const ROWS: i64 = 3000;
+    let (memory, spool) = memory();
+    let (mut inputs, mut sources) = (Vec::new(), Vec::new());
+    for number in 0..OUTPUTS {
+        let own = source(number as u32, 0, 0);
+        let sink = sink(&spool, &own, 2, usize::MAX, HeldBytes::default());
+        let part = |part| vec![numbers((2 * number + part) * ROWS, ROWS as usize)];
+        inputs.push(write(sink, vec![part(0), part(1)]).await.record);
+        sources.extend([own.clone(), Source { partition: 1, ..own }]);
+    }
+    let task = TaskSpool::new(KEY, "here".into(), inputs);
+    let left_out = task.in_records.len() as u64;
+    assert!((1..OUTPUTS as u64).contains(&left_out), "{left_out}");
+    let requests = Arc::new(AtomicU64::new(0));
+    let fetch = SpoolFetch::for_task(spool.clone(), task.clone(), Arc::clone(&requests));
+    let reader =
+        ExchangeReader::over(Arc::new(fetch), sources.clone(), numbers_schema(), &options(1000));
+    let batches: Vec<_> = reader.map(Result::unwrap).collect().await;
+    let mut rows = values(&batches);
+    rows.sort_unstable();
+    assert_eq!(rows, (0..OUTPUTS * 2 * ROWS).collect::<Vec<_>>());
+    assert_eq!(requests.load(Ordering::Relaxed), left_out);
+
+    // A record that is damaged meanwhile is an output that is lost.
+    let lost = sources.last().unwrap().producer.attempt.clone();
+    assert!(memory.damage(&spool.key(&lost, ObjectKind::Record), |bytes| bytes[90] ^= 1));
+    let fetch = Arc::new(SpoolFetch::for_task(spool, task, Arc::default()));
+    let mut reader = ExchangeReader::over(fetch, sources, numbers_schema(), &options(1000));
+    let failure = loop {
+        match reader.next().await.unwrap() {
+            Ok(_) => {}
+            Err(error) => break Failure::from(error),
+        }
+    };
+    assert_eq!(failure.lost, [lost], "{failure}");
 }

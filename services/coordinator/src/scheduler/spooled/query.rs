@@ -235,7 +235,7 @@ impl SpooledQuery {
             producers.push(Producer { attempt: winner.record.attempt.clone(), node: winner.node });
         }
         let output = TaskOutput { partitions: fragment.partitions, readers: 1 };
-        let spool = Some(TaskSpool { key: self.seal.clone(), location, inputs: outputs });
+        let spool = Some(TaskSpool::new(self.seal.clone(), location, outputs));
         let session = self.session.clone();
         Ok(Some(TaskRequest { plan, producers, inputs, output, session, spool }))
     }
