@@ -1,6 +1,7 @@
 """retry-policy TASK: workers die, stand still and come back; the rows are right, and nothing stays."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -325,9 +326,10 @@ def test_the_demo_shows_a_query_that_outlives_a_worker():
     ended = subprocess.run([binary(), "demo"], capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr
     assert "is killed (kill -9)" in ended.stdout and "and the same rows" in ended.stdout
+    assert re.search(r"spooled, \d+ task retr", ended.stdout), ended.stdout
     none = subprocess.run([binary(), "demo", "--policy", "none"], capture_output=True, text=True, timeout=120)
     assert none.returncode == 0, none.stderr
-    assert "the query fails, as it must" in none.stdout or "try a larger" in none.stdout, none.stdout
+    assert "the query fails, as it must" in none.stdout and "worker-3" in none.stdout, none.stdout
 
 
 def test_a_few_faults_of_every_kind():

@@ -385,7 +385,7 @@ impl Load<'_> {
 
     fn general_warnings(&mut self, https_required: bool) {
         if !https_required {
-            let text = "statements, plans, rows and tokens travel in clear between nodes; anybody on the network can read them";
+            let text = "statements, plans, rows, tokens and the keys of spooled data travel in clear between nodes; anybody on the network can read them";
             self.reader.warn(format!("{HTTPS_REQUIRED}=false"), text);
         }
     }
