@@ -263,7 +263,7 @@ fn sequence(arguments: &[ArrayRef], result: &Field) -> Result<ArrayRef> {
         }
     }
     let values = Int64Array::from(values);
-    let values = match &in_time {
+    let values: ArrayRef = match &in_time {
         Some(steps) => steps.kind().array(&values).map_err(raise)?,
         None => Arc::new(values),
     };
