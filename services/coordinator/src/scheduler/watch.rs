@@ -28,6 +28,8 @@ const BROKEN_PAUSE: Duration = Duration::from_millis(50);
 pub(super) enum End {
     /// By its own words.
     Failed(Failure),
+    /// Before it began: its worker takes no tasks any more.
+    Refused(Failure),
     /// Without a word.
     Lost {
         /// What a client is to be told.
@@ -40,7 +42,7 @@ pub(super) enum End {
 impl From<End> for Failure {
     fn from(end: End) -> Self {
         match end {
-            End::Failed(failure) | End::Lost { failure, .. } => failure,
+            End::Failed(failure) | End::Refused(failure) | End::Lost { failure, .. } => failure,
         }
     }
 }
@@ -133,7 +135,8 @@ impl Watched {
         headers
     }
 
-    /// Creates the task on its worker, which has as long as it may be silent.
+    /// Creates the task on its worker, which has as long as it may be silent. A worker that takes no
+    /// tasks any more says so: [`End::Refused`].
     pub(super) async fn create(
         &self,
         client: &InternalClient,
@@ -149,6 +152,13 @@ impl Watched {
                 let failure = status.failure.clone();
                 self.keep(status);
                 failure.map_or(Ok(()), |failure| Err(End::Failed(failure)))
+            }
+            Err(OutboundError::Status {
+                status: StatusCode::SERVICE_UNAVAILABLE, body, ..
+            }) => {
+                self.mark(TaskState::Aborted);
+                let failure = Failure::new(ErrorCode::SERVER_SHUTTING_DOWN, body);
+                Err(End::Refused(failure.on(self.task.node.node_id.clone())))
             }
             Err(error) => {
                 self.mark(TaskState::Failed);

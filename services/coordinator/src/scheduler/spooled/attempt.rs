@@ -2,6 +2,7 @@
 //! never on duration; dropped before its end, it is aborted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use exchange_retry::{Class, Number};
 use waterbear_protocol::task::Producer;
@@ -13,6 +14,10 @@ use super::calls::Calls;
 use super::driver::{Driver, Ended, Message, Place};
 use super::query::{SpooledQuery, Winner};
 use crate::scheduler::watch::{self, End, Watched};
+
+/// How long an attempt stays at a worker that takes no tasks: else the next one would come back at
+/// once, as long as nobody else has heard of it.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why an attempt has no output.
 #[derive(Debug, Clone)]
@@ -82,7 +87,13 @@ pub(super) async fn run(
     let mut abort =
         AbortOnDrop { watched: Arc::clone(&watched), calls: calls.clone(), needed: true };
     let conversation = async {
-        watched.create(&calls.control, &request, calls.lease).await?;
+        if let Err(end) = watched.create(&calls.control, &request, calls.lease).await {
+            if matches!(end, End::Refused(_)) {
+                // The cluster's view will say so in a moment, and that ends this attempt.
+                tokio::time::sleep(REFUSED_PAUSE).await;
+            }
+            return Err(end);
+        }
         watch::until_done(&watched, &calls.control, calls.lease, || query.report(false)).await
     };
     let end = tokio::select! {
@@ -125,7 +136,7 @@ fn outcome(
                 Err(AttemptError { failure, class: Class::Internal, peak_memory })
             }
         },
-        Err(End::Failed(failure)) => {
+        Err(End::Failed(failure) | End::Refused(failure)) => {
             let class = class_of(&failure);
             Err(AttemptError { failure, class, peak_memory })
         }
@@ -150,7 +161,8 @@ impl Drop for AbortOnDrop {
         if !self.needed {
             return;
         }
-        let (watched, control) = (Arc::clone(&self.watched), self.calls.control.clone());
-        self.calls.io.spawn(async move { watched.abort(&control).await });
+        let Calls { control, endings, io, .. } = self.calls.clone();
+        let watched = Arc::clone(&self.watched);
+        endings.spawn(async move { watched.abort(&control).await }, &io);
     }
 }
