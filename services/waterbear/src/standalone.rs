@@ -19,7 +19,7 @@ use waterbear_telemetry::{MetricsHandle, init_logging, install_metrics};
 
 use crate::cluster::{self, CoordinatorSettings, ExchangeSettings, Running, Share, WorkerSettings};
 use crate::machine;
-use crate::node::{Node, NodeSpec, loopback};
+use crate::node::{Node, NodeSpec, Stop, loopback};
 use crate::roles::{catalog_files, environment, stop_at_signals, warn};
 use crate::sql::{self, SqlArgs};
 
@@ -74,9 +74,9 @@ async fn serve(args: StandaloneArgs) -> Result<ExitCode> {
     let config =
         Config::load(Process::Standalone, args.etc_dir.as_deref(), &args.properties, &environment)?;
     warn(&config);
-    let shutdown = CancellationToken::new();
-    stop_at_signals(&shutdown)?;
-    let cluster = Cluster::start(&args, &config, &shutdown).await?;
+    let stop = Stop::default();
+    stop_at_signals(&stop)?;
+    let cluster = Cluster::start(&args, &config, &stop).await?;
     let Some(statements) = args.execute else {
         cluster.say(args.workers);
         cluster.ended().await;
@@ -85,9 +85,9 @@ async fn serve(args: StandaloneArgs) -> Result<ExitCode> {
     let server = format!("http://127.0.0.1:{}", cluster.port);
     let code = tokio::select! {
         code = sql::run(SqlArgs::for_statements(server, statements)) => code,
-        () = shutdown.cancelled() => ExitCode::from(130),
+        () = stop.asked.cancelled() => ExitCode::from(130),
     };
-    shutdown.cancel();
+    stop.asked.cancel();
     cluster.ended().await;
     Ok(code)
 }
@@ -101,11 +101,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    async fn start(
-        args: &StandaloneArgs,
-        config: &Config,
-        shutdown: &CancellationToken,
-    ) -> Result<Self> {
+    async fn start(args: &StandaloneArgs, config: &Config, stop: &Stop) -> Result<Self> {
         let (data_dir, temporary) = data_dir(args, config)?;
         let secret = match &config.internal.shared_secret {
             Some(secret) => secret.clone(),
@@ -116,7 +112,7 @@ impl Cluster {
             secret,
             data_dir: data_dir.clone(),
             metrics: install_metrics(),
-            shutdown: shutdown.clone(),
+            stop: stop.clone(),
         };
         let discovery = maker.node(Role::Discovery, 0, 0, Vec::new()).await?;
         let peers = vec![Peer::Discovery {
@@ -138,6 +134,7 @@ impl Cluster {
                 client_timeout: config.task.client_timeout,
                 exchange: Some(exchange.clone()),
                 max_spooled_tasks: config.task.max_spooled_tasks,
+                grace_period: config.shutdown_grace_period,
             };
             parts.push(cluster::worker(node, settings).await?);
         }
@@ -185,7 +182,7 @@ struct Maker<'a> {
     secret: Secret,
     data_dir: PathBuf,
     metrics: MetricsHandle,
-    shutdown: CancellationToken,
+    stop: Stop,
 }
 
 impl Maker<'_> {
@@ -217,7 +214,7 @@ impl Maker<'_> {
             data_dir: self.data_dir.clone(),
             discovery,
         };
-        Node::open(spec, self.metrics.clone(), self.shutdown.clone()).await
+        Node::open(spec, self.metrics.clone(), &self.stop).await
     }
 
     /// The coordinator at the port that was asked for; else at the default one; else, and for

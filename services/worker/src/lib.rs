@@ -24,7 +24,7 @@ use waterbear_exchange::ExchangeMetrics;
 use waterbear_outbound::{Channel, InternalClient, NodeSecurity};
 use waterbear_protocol::membership::NodeInfo;
 use waterbear_protocol::task::TaskStatus;
-use waterbear_serve::Server;
+use waterbear_serve::{Lifecycle, Server};
 use waterbear_spool::Spool;
 use waterbear_telemetry::ServiceMetrics;
 
@@ -35,8 +35,8 @@ use tasks::Tasks;
 /// What a worker is made of.
 #[derive(Debug)]
 pub struct WorkerOptions {
-    /// This node, as it announces itself.
-    pub node: NodeInfo,
+    /// This node's life: it takes tasks while it is active.
+    pub lifecycle: Lifecycle,
     /// Its identity.
     pub security: NodeSecurity,
     /// Where plans run.
@@ -67,6 +67,7 @@ pub struct WorkerSpool {
 #[derive(Debug)]
 struct Worker {
     node: NodeInfo,
+    lifecycle: Lifecycle,
     engine: Engine,
     exchange: InternalClient,
     /// The runtime for I/O, on which requests are served and made.
@@ -87,7 +88,7 @@ impl WorkerService {
     /// Starts to serve the task API. Must be called on the runtime for I/O.
     pub fn start(options: WorkerOptions) -> RunningWorker {
         let WorkerOptions {
-            node,
+            lifecycle,
             security,
             engine,
             internal_listener,
@@ -96,6 +97,7 @@ impl WorkerService {
             spool,
             shutdown,
         } = options;
+        let node = lifecycle.node();
         let metrics = ServiceMetrics::new("worker", node.node_id.to_string());
         let worker = Arc::new(Worker {
             exchange: security.client(Channel::Exchange),
@@ -103,6 +105,7 @@ impl WorkerService {
             tasks: Tasks::new(TaskMetrics::new(&metrics)),
             io: Handle::current(),
             node,
+            lifecycle,
             engine,
             client_timeout,
             limits,
@@ -145,6 +148,11 @@ impl RunningWorker {
     /// The status of each task that is not done.
     pub fn statuses(&self) -> Vec<TaskStatus> {
         self.worker.tasks.running().iter().map(|task| task.status()).collect()
+    }
+
+    /// Fails each task that is not done, with this worker's name: it is about to end.
+    pub fn fail_tasks(&self) {
+        tasks::fail_all(&self.worker);
     }
 
     /// Bytes that tasks hold of the engine's memory.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use waterbear_ids::AttemptId;
+use waterbear_protocol::membership::NodeState;
 use waterbear_protocol::task::TaskState;
 use waterbear_protocol::{ErrorCode, Failure};
 
@@ -155,6 +156,13 @@ pub(crate) async fn watch_leases(worker: Arc<Worker>) {
         }
         worker.tasks.forget_old();
     }
+    // Nothing begins from here on; and nothing hinders this change.
+    let _ = worker.lifecycle.change(NodeState::ShuttingDown);
+    fail_all(&worker);
+}
+
+/// Fails all tasks, since the worker is about to end.
+pub(crate) fn fail_all(worker: &Worker) {
     for task in worker.tasks.running() {
         let text = format!("worker {} is shutting down", worker.node.node_id);
         let failure = Failure::new(ErrorCode::SERVER_SHUTTING_DOWN, text);

@@ -31,6 +31,8 @@ pub struct Config {
     pub memory_pool_size: Option<MemorySize>,
     /// Tasks.
     pub task: Task,
+    /// `shutdown.grace-period`.
+    pub shutdown_grace_period: Duration,
     /// Retry policies.
     pub retry: Retry,
     /// `exchange-manager.properties`; none where there is no such file.

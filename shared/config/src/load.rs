@@ -177,6 +177,7 @@ impl Load<'_> {
                     .settings
                     .get("task.max-spooled-tasks", |text| text.parse().ok()),
             },
+            shutdown_grace_period: self.time("shutdown.grace-period")?,
             retry: retry?,
             exchange_manager,
             catalogs,

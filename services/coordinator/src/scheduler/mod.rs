@@ -1,5 +1,6 @@
 //! Places the tasks of a query on workers and watches them until the query ends.
 
+mod endings;
 pub mod health;
 pub mod placement;
 pub mod run;
@@ -8,4 +9,5 @@ pub mod spooled;
 mod testing;
 mod watch;
 
+pub use endings::Endings;
 pub use run::{QueryRun, RunOptions};

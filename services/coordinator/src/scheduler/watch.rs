@@ -24,15 +24,14 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(1500);
 const ABORT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Pause after a request that failed, before it is made again.
 const BROKEN_PAUSE: Duration = Duration::from_millis(50);
-/// Pause before an attempt is given up that its worker does not take: it will be listed as
-/// draining then.
-const REFUSED_PAUSE: Duration = Duration::from_millis(250);
 
 /// How an attempt ended without being finished.
 #[derive(Debug)]
 pub(super) enum End {
     /// By its own words.
     Failed(Failure),
+    /// Before it began: its worker takes no tasks any more.
+    Refused(Failure),
     /// Without a word.
     Lost {
         /// What a client is to be told.
@@ -45,7 +44,7 @@ pub(super) enum End {
 impl From<End> for Failure {
     fn from(end: End) -> Self {
         match end {
-            End::Failed(failure) | End::Lost { failure, .. } => failure,
+            End::Failed(failure) | End::Refused(failure) | End::Lost { failure, .. } => failure,
         }
     }
 }
@@ -152,7 +151,7 @@ impl Watched {
     }
 
     /// Creates the task on its worker. The request can be made again: a worker that has the
-    /// attempt says how it is.
+    /// attempt says how it is. One that takes no tasks any more says so: [`End::Refused`].
     pub(super) async fn create(
         &self,
         client: &InternalClient,
@@ -172,16 +171,15 @@ impl Watched {
                     self.keep(status);
                     return failure.map_or(Ok(()), |failure| Err(End::Failed(failure)));
                 }
-                Err(OutboundError::Status { status, body, .. })
-                    if status == StatusCode::SERVICE_UNAVAILABLE =>
-                {
+                Err(OutboundError::Status {
+                    status: StatusCode::SERVICE_UNAVAILABLE,
+                    body,
+                    ..
+                }) => {
                     contact.heard();
-                    tokio::time::sleep(REFUSED_PAUSE).await;
-                    self.mark(TaskState::Failed);
-                    let node = &self.task.node.node_id;
-                    let text = format!("worker {node} takes no task: {body}");
-                    let failure = Failure::new(ErrorCode::SERVER_SHUTTING_DOWN, text);
-                    return Err(End::Failed(failure.on(node.clone())));
+                    self.mark(TaskState::Aborted);
+                    let failure = Failure::new(ErrorCode::SERVER_SHUTTING_DOWN, body);
+                    return Err(End::Refused(failure.on(self.task.node.node_id.clone())));
                 }
                 Err(error) => self.broken(contact, &patience, &error).await?,
             }

@@ -23,8 +23,8 @@ const MAX_CURSORS: u64 = 1 << 20;
 
 pub(super) async fn create(
     State(worker): State<Arc<Worker>>,
-    _: ForThisProcess,
     _: FromCoordinator,
+    _: ForThisProcess,
     Path(attempt): Path<AttemptId>,
     body: Bytes,
 ) -> Result<Response, Response> {
@@ -32,10 +32,10 @@ pub(super) async fn create(
         task.lease().renew();
         return Ok(answer(&task, task.status()));
     }
-    if worker.shutdown.is_cancelled() {
-        let text = format!("worker {} is shutting down", worker.node.node_id);
-        return Err((StatusCode::SERVICE_UNAVAILABLE, text).into_response());
-    }
+    let work = worker.lifecycle.begin().map_err(|state| {
+        let text = format!("worker {} takes no tasks: it is {state}", worker.node.node_id);
+        (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+    })?;
     let parsed = if body.len() <= SMALL_REQUEST {
         parse(&body)
     } else {
@@ -49,7 +49,10 @@ pub(super) async fn create(
     if new {
         tracing::debug!(%attempt, "task created");
         let run = task::run(Arc::clone(&worker), Arc::clone(&task), request);
-        worker.engine.runtime().spawn(run);
+        worker.engine.runtime().spawn(async move {
+            run.await;
+            drop(work);
+        });
     }
     Ok(answer(&task, task.status()))
 }
@@ -77,8 +80,8 @@ pub(super) struct StatusQuery {
 
 pub(super) async fn status(
     State(worker): State<Arc<Worker>>,
-    _: ForThisProcess,
     _: FromCoordinator,
+    _: ForThisProcess,
     Path(attempt): Path<AttemptId>,
     Query(query): Query<StatusQuery>,
 ) -> Result<Response, Response> {
@@ -111,6 +114,7 @@ fn answer(task: &Task, status: TaskStatus) -> Response {
 /// it that is still under way comes too late.
 pub(super) async fn abort(
     State(worker): State<Arc<Worker>>,
+    _: FromCoordinator,
     _: ForThisProcess,
     Path(attempt): Path<AttemptId>,
 ) -> Json<TaskStatus> {

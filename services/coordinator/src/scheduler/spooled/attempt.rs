@@ -2,6 +2,7 @@
 //! never on duration; dropped before its end, it is aborted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use exchange_retry::{Class, Number};
 use waterbear_protocol::task::Producer;
@@ -14,6 +15,10 @@ use super::driver::{Driver, Ended, Message, Place};
 use super::query::{SpooledQuery, Winner};
 use crate::scheduler::health::Contact;
 use crate::scheduler::watch::{self, End, Watched};
+
+/// How long an attempt stays at a worker that takes no tasks: else the next one would come back at
+/// once, as long as nobody else has heard of it.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why an attempt has no output.
 #[derive(Debug, Clone)]
@@ -93,7 +98,13 @@ pub(super) async fn run(
         needed: true,
     };
     let conversation = async {
-        watched.create(&calls.control, &request, &contact).await?;
+        if let Err(end) = watched.create(&calls.control, &request, &contact).await {
+            if matches!(end, End::Refused(_)) {
+                // The cluster's view will say so in a moment, and that ends this attempt.
+                tokio::time::sleep(REFUSED_PAUSE).await;
+            }
+            return Err(end);
+        }
         drop(request);
         watch::until_done(&watched, &calls.control, &contact, || query.report(false)).await
     };
@@ -138,7 +149,7 @@ fn outcome(
                 Err(AttemptError { failure, class: Class::Internal, peak_memory })
             }
         },
-        Err(End::Failed(failure)) => {
+        Err(End::Failed(failure) | End::Refused(failure)) => {
             let class = class_of(&failure);
             Err(AttemptError { failure, class, peak_memory })
         }
@@ -167,13 +178,14 @@ impl Drop for AbortOnDrop {
         if !self.needed {
             return;
         }
-        let (watched, control) = (Arc::clone(&self.watched), self.calls.control.clone());
-        let contact = Arc::clone(&self.contact);
-        self.calls.io.spawn(async move {
+        let Calls { control, endings, io, .. } = self.calls.clone();
+        let (watched, contact) = (Arc::clone(&self.watched), Arc::clone(&self.contact));
+        let abort = async move {
             if watched.abort(&control).await.is_err() {
                 contact.leave(watched);
             }
-        });
+        };
+        endings.spawn(abort, &io);
     }
 }
 

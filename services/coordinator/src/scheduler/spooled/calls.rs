@@ -19,6 +19,7 @@ use super::RetryOptions;
 use super::attempt::{self, AttemptError};
 use super::driver::{Driver, Message};
 use super::query::{SpooledQuery, Winner};
+use crate::scheduler::Endings;
 use crate::scheduler::health::Health;
 
 /// Calls of one task, most of which end with inputs that are lost: storage that loses what was
@@ -36,6 +37,7 @@ pub(super) struct Calls {
     /// Where plans are encoded: it takes time, and a deep stack.
     pub(super) cpu: Handle,
     pub(super) health: Health,
+    pub(super) endings: Endings,
     /// Workers and locations of which it is known that this node sees what they write.
     seen: Arc<Mutex<BTreeSet<(u64, String)>>>,
 }
@@ -48,9 +50,10 @@ impl Calls {
         reader: ReaderOptions,
         (io, cpu): (Handle, Handle),
         health: Health,
+        endings: Endings,
     ) -> Self {
         let (retry, seen) = (Arc::new(retry), Arc::default());
-        Self { spool, retry, control, reader, io, cpu, health, seen }
+        Self { spool, retry, control, reader, io, cpu, health, endings, seen }
     }
 
     /// A base directory must be the same on all nodes: looks once for each worker and location
@@ -199,7 +202,7 @@ pub(super) fn spawn(
     condemned: Vec<u32>,
 ) -> AbortHandle {
     let own = calls.clone();
-    let running = calls.io.spawn(async move {
+    let running = async move {
         let _panic = TellOfPanic { driver: driver.clone(), task: key, call };
         let (calls, places) = (own.clone(), driver.clone());
         let attempts = service_fn(move |attempt: Attempt<SpooledTask>| {
@@ -227,8 +230,8 @@ pub(super) fn spawn(
             Err(error) => Message::Failed { task: key, call, failure: failure_of(error) },
         };
         driver.tell(message);
-    });
-    running.abort_handle()
+    };
+    calls.endings.spawn(running, &calls.io).abort_handle()
 }
 
 /// A call that ends without a word would hold its query up for ever.

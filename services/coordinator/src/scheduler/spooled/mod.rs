@@ -39,6 +39,7 @@ use waterbear_protocol::{ErrorCode, Failure};
 use waterbear_scheduler::QueryKey;
 use waterbear_spool::{Spool, random_query_key};
 
+use super::Endings;
 use super::health::Health;
 use super::run::QueryRun;
 use crate::planner::StagePlan;
@@ -83,6 +84,8 @@ pub struct SpooledOptions {
     pub cpu: Handle,
     /// Which workers are silent.
     pub health: Health,
+    /// What is still to be done when a query has ended.
+    pub endings: Endings,
 }
 
 /// Runs queries under retry-policy TASK. Clones are the same scheduler.
@@ -98,11 +101,12 @@ pub struct SpooledScheduler {
 impl SpooledScheduler {
     /// Starts it, over the workers of this cluster.
     pub fn start(options: SpooledOptions, membership: Membership) -> Self {
-        let SpooledOptions { spool, retry, control, reader, io, cpu, health } = options;
+        let SpooledOptions { spool, retry, control, reader, io, cpu, health, endings } = options;
         let running = Running::default();
         sweep::start(&io, spool.clone(), membership.clone(), running.clone());
         let no_nodes_after = retry.no_nodes_after;
-        let calls = Calls::new(spool, retry, control, reader, (io.clone(), cpu), health);
+        let runtimes = (io.clone(), cpu);
+        let calls = Calls::new(spool, retry, control, reader, runtimes, health, endings);
         let driver = driver::start(membership.clone(), calls.clone(), no_nodes_after, &io);
         Self { driver, calls, membership, running, queries: Arc::default() }
     }
@@ -176,16 +180,15 @@ impl EndOnDrop {
             return;
         }
         self.driver.tell(Message::Over(self.query));
-        let (spool, id, running) =
-            (self.calls.spool.clone(), self.id.clone(), self.running.clone());
-        let lease = self.calls.health.lease();
-        self.calls.io.spawn(async move {
+        let (calls, id, running) = (self.calls.clone(), self.id.clone(), self.running.clone());
+        let deletion = async move {
             running.remove(&id);
-            sweep::delete(&spool, &id).await;
+            sweep::delete(&calls.spool, &id).await;
             // An attempt that was being aborted may have written once more.
-            tokio::time::sleep(lease + Duration::from_millis(1500)).await;
-            sweep::delete(&spool, &id).await;
-        });
+            calls.endings.pause(calls.health.lease() + Duration::from_millis(1500)).await;
+            sweep::delete(&calls.spool, &id).await;
+        };
+        self.calls.endings.spawn_deletion(deletion, &self.calls.io);
     }
 }
 
