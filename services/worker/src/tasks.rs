@@ -12,6 +12,7 @@ use waterbear_protocol::task::TaskState;
 use waterbear_protocol::{ErrorCode, Failure};
 
 use crate::Worker;
+use crate::cache;
 use crate::metric::TaskMetrics;
 use crate::records::Records;
 use crate::task::Task;
@@ -154,6 +155,7 @@ pub(crate) async fn watch_leases(worker: Arc<Worker>) {
             }
         }
         worker.tasks.forget_old();
+        worker.cache.drop_older(cache::KEPT_FOR);
     }
     for task in worker.tasks.running() {
         let text = format!("worker {} is shutting down", worker.node.node_id);

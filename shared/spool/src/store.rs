@@ -74,7 +74,7 @@ pub trait ObjectSink: Debug + Send {
     ///
     /// # Errors
     /// When they cannot be written; the object is lost then.
-    async fn write(&mut self, bytes: Vec<u8>) -> Result<(), StoreError>;
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError>;
 
     /// Makes the object durable.
     ///

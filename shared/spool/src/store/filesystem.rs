@@ -209,7 +209,7 @@ struct FileSink {
 
 #[async_trait]
 impl ObjectSink for FileSink {
-    async fn write(&mut self, bytes: Vec<u8>) -> Result<(), StoreError> {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
         let file = self.file.take();
         let written = self.store.blocking("write", &self.key, move |_| {
             let mut file = file.ok_or_else(|| io::Error::other("an earlier write has failed"))?;
