@@ -111,6 +111,8 @@ pub struct ExchangeSettings {
     pub folders: Vec<PathBuf>,
     /// `exchange.sink-buffer-size`.
     pub sink_buffer_size: u64,
+    /// `exchange.memory-cache-size`, if given.
+    pub memory_cache_size: Option<u64>,
 }
 
 impl ExchangeSettings {
@@ -121,7 +123,11 @@ impl ExchangeSettings {
             BaseDirectories::Local(folders) => folders.clone(),
             BaseDirectories::S3(_) => return None,
         };
-        Some(Self { folders, sink_buffer_size: manager.sink_buffer_size.bytes() })
+        Some(Self {
+            folders,
+            sink_buffer_size: manager.sink_buffer_size.bytes(),
+            memory_cache_size: manager.memory_cache_size.map(|size| size.bytes()),
+        })
     }
 
     /// Opens the spool, and finds out whether it can be used.
@@ -166,6 +172,10 @@ pub async fn worker(mut node: Node, settings: WorkerSettings) -> Result<Running>
         }),
         None => None,
     };
+    let mut limits = WorkerLimits::of_memory(engine.memory_limit());
+    if let Some(size) = settings.exchange.as_ref().and_then(|own| own.memory_cache_size) {
+        limits.spool_cache_bytes = usize::try_from(size).unwrap_or(usize::MAX);
+    }
     let http = node.http_listener()?;
     let lifecycle = Lifecycle::new(node.info.clone());
     let mut running = WorkerService::start(WorkerOptions {
@@ -174,7 +184,7 @@ pub async fn worker(mut node: Node, settings: WorkerSettings) -> Result<Running>
         engine: engine.clone(),
         internal_listener: node.internal.take(),
         client_timeout: settings.client_timeout,
-        limits: WorkerLimits::of_memory(engine.memory_limit()),
+        limits,
         spool,
         shutdown: node.shutdown.clone(),
     });

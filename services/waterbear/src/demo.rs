@@ -18,7 +18,7 @@ use waterbear_config::Secret;
 use waterbear_protocol::client::StatementStats;
 
 use crate::sql::progress;
-use crate::sql::protocol::{Client, Failed, Page, Value};
+use crate::sql::protocol::{Client, Failed, Page};
 use crate::sql::request::HttpClient;
 use crate::sql::session::Session;
 

@@ -2,8 +2,9 @@
 //!
 //! Layout: [`WorkerService`] puts a worker together and serves it; `task_api` is what other nodes
 //! ask of it, `task` the life of one attempt, `tasks` all of them and their leases, `records` what
-//! they have committed.
+//! they have committed, `cache` the memory that keeps their outputs for readers here.
 
+mod cache;
 mod limits;
 mod metric;
 mod records;
@@ -25,7 +26,7 @@ use waterbear_outbound::{Channel, InternalClient, NodeSecurity};
 use waterbear_protocol::membership::NodeInfo;
 use waterbear_protocol::task::TaskStatus;
 use waterbear_serve::{Lifecycle, Server};
-use waterbear_spool::Spool;
+use waterbear_spool::{OutputCache, Spool};
 use waterbear_telemetry::ServiceMetrics;
 
 pub use limits::WorkerLimits;
@@ -76,6 +77,7 @@ struct Worker {
     limits: WorkerLimits,
     exchange_metrics: ExchangeMetrics,
     spool: Option<WorkerSpool>,
+    cache: OutputCache,
     tasks: Tasks,
     shutdown: CancellationToken,
 }
@@ -98,6 +100,11 @@ impl WorkerService {
             shutdown,
         } = options;
         let node = lifecycle.node();
+        let cache = cache::over(&engine, limits.spool_cache_bytes);
+        let spool = spool.map(|own| {
+            let spool = own.spool.with_cache(cache.clone());
+            WorkerSpool { spool, ..own }
+        });
         let metrics = ServiceMetrics::new("worker", node.node_id.to_string());
         let worker = Arc::new(Worker {
             exchange: security.client(Channel::Exchange),
@@ -110,6 +117,7 @@ impl WorkerService {
             client_timeout,
             limits,
             spool,
+            cache,
             shutdown: shutdown.clone(),
         });
         let router = task_api::router(&worker, &security, &metrics);

@@ -7,6 +7,8 @@ pub struct WorkerLimits {
     pub output_partition_bytes: usize,
     /// Bytes of pages that wait in all exchange sources of a task together.
     pub exchange_buffer_bytes: usize,
+    /// Bytes of spooled outputs that are kept in memory as well (`exchange.memory-cache-size`).
+    pub spool_cache_bytes: usize,
     /// Requests for pages that are served at once, those that wait for a page included; more are
     /// told to come again.
     pub data_concurrency: usize,
@@ -23,6 +25,7 @@ impl WorkerLimits {
         Self {
             output_partition_bytes: (memory / 256).clamp(256 << 10, 4 << 20),
             exchange_buffer_bytes: (memory / 32).clamp(2 << 20, 32 << 20),
+            spool_cache_bytes: memory / 8,
             data_concurrency: 4096,
         }
     }

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use waterbear_engine::PreparedTask;
-use waterbear_exchange::{OutputBuffer, SpoolSink};
+use waterbear_exchange::{OutputBuffer, SpoolReads, SpoolSink};
 use waterbear_ids::AttemptId;
 use waterbear_protocol::Failure;
 use waterbear_protocol::task::{OperatorMetrics, TaskState, TaskStats, TaskStatus};
@@ -52,7 +52,7 @@ pub(crate) struct Task {
     operators: OnceLock<Vec<OperatorMetrics>>,
     /// What it has committed.
     committed: Arc<Committed>,
-    spool_reads: Arc<AtomicU64>,
+    spool_reads: SpoolReads,
     /// Bytes written to the spool, and requests that wrote them.
     spooled: (AtomicU64, AtomicU64),
 }
@@ -106,7 +106,7 @@ impl Task {
             wants_operators: AtomicBool::new(false),
             operators: OnceLock::new(),
             committed: Arc::default(),
-            spool_reads: Arc::default(),
+            spool_reads: SpoolReads::default(),
             spooled: Default::default(),
         }
     }
@@ -174,7 +174,8 @@ impl Task {
         };
         stats.created_ms = self.created_ms;
         stats.exchange_input_bytes = self.input_bytes.load(Ordering::Relaxed);
-        stats.spool_reads = self.spool_reads.load(Ordering::Relaxed);
+        stats.spool_reads = self.spool_reads.requests.load(Ordering::Relaxed);
+        stats.spool_memory_reads = self.spool_reads.memory.load(Ordering::Relaxed);
         stats.spooled_bytes = self.spooled.0.load(Ordering::Relaxed);
         stats.spool_writes = self.spooled.1.load(Ordering::Relaxed);
         if let Some(output) = output {

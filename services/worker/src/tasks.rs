@@ -13,6 +13,7 @@ use waterbear_protocol::task::TaskState;
 use waterbear_protocol::{ErrorCode, Failure};
 
 use crate::Worker;
+use crate::cache;
 use crate::metric::TaskMetrics;
 use crate::records::Records;
 use crate::task::Task;
@@ -155,6 +156,7 @@ pub(crate) async fn watch_leases(worker: Arc<Worker>) {
             }
         }
         worker.tasks.forget_old();
+        worker.cache.drop_older(cache::KEPT_FOR);
     }
     // Nothing begins from here on; and nothing hinders this change.
     let _ = worker.lifecycle.change(NodeState::ShuttingDown);

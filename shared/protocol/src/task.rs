@@ -252,6 +252,9 @@ pub struct TaskStats {
     /// Requests that read from the spool.
     #[serde(default)]
     pub spool_reads: u64,
+    /// Reads of spooled outputs that the worker had in memory.
+    #[serde(default)]
+    pub spool_memory_reads: u64,
 }
 
 #[cfg(test)]

@@ -20,7 +20,10 @@ pub struct RangeReader {
     ranges: VecDeque<Range>,
     current: Option<Current>,
     read_bytes: usize,
+    /// What this process has in memory is read there.
+    memory_first: bool,
     read_requests: u64,
+    memory_reads: u64,
 }
 
 /// A range that is being read.
@@ -59,13 +62,33 @@ impl RangeReader {
         };
         let inline = record.inline.clone().into();
         let ranges = record.ranges.clone().into();
-        let (current, read_requests) = (None, 0);
-        Ok(Self { spool, record, key, inline, ranges, current, read_bytes, read_requests })
+        Ok(Self {
+            spool,
+            record,
+            key,
+            inline,
+            ranges,
+            current: None,
+            read_bytes,
+            memory_first: true,
+            read_requests: 0,
+            memory_reads: 0,
+        })
+    }
+
+    /// The same reader, but of what lies in storage, whatever is in memory.
+    pub fn of_storage_alone(self) -> Self {
+        Self { memory_first: false, ..self }
     }
 
     /// Requests to storage so far.
     pub fn read_requests(&self) -> u64 {
         self.read_requests
+    }
+
+    /// Reads so far that needed no request: this process had the bytes in memory.
+    pub fn memory_reads(&self) -> u64 {
+        self.memory_reads
     }
 
     /// The next page; `None` after the last.
@@ -98,12 +121,19 @@ impl RangeReader {
             let left = current.range.length.saturating_sub(current.read);
             let ask = left.min(self.read_bytes.max(wanted - current.bytes.len()) as u64) as usize;
             let offset = current.range.offset + current.read;
-            let store = self.spool.store(&self.record.location)?;
-            let bytes = match ask {
-                0 => BytesMut::new(),
-                ask => store.get_range(&key, offset, ask).await?,
+            let cache = self.spool.cache().filter(|_| self.memory_first && ask > 0);
+            let bytes = match cache.and_then(|cache| cache.read(&key, offset, ask)) {
+                Some(bytes) => {
+                    self.memory_reads += 1;
+                    bytes
+                }
+                None if ask == 0 => BytesMut::new(),
+                None => {
+                    self.read_requests += 1;
+                    let store = self.spool.store(&self.record.location)?;
+                    store.get_range(&key, offset, ask).await?
+                }
             };
-            self.read_requests += 1;
             if bytes.is_empty() {
                 let frame = current.range.first_frame + current.frames;
                 let error = FormatError::Truncated { bytes: offset, frame };

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use waterbear_ids::{AttemptId, QueryId, stable_hash};
 use waterbear_protocol::spool::{CommittedRecord, QueryKey};
 
+use crate::cache::OutputCache;
 use crate::error::{FormatError, SpoolError, StoreError, StoreErrorKind};
 use crate::ranges::RangeReader;
 use crate::record;
@@ -33,13 +34,23 @@ pub struct Location {
 pub struct Spool {
     locations: Arc<[Location]>,
     prefix: Arc<str>,
+    cache: Option<OutputCache>,
 }
 
 impl Spool {
     /// A spool in these locations, at least one; `namespace` is the cluster's public name.
     pub fn new(locations: Vec<Location>, namespace: &str, environment: &str) -> Self {
         let prefix = format!("waterbear-{namespace}/{environment}").into();
-        Self { locations: locations.into(), prefix }
+        Self { locations: locations.into(), prefix, cache: None }
+    }
+
+    /// The same spool, of which what is written by this process is read in `cache` if it is there.
+    pub fn with_cache(self, cache: OutputCache) -> Self {
+        Self { cache: Some(cache), ..self }
+    }
+
+    pub(crate) fn cache(&self) -> Option<&OutputCache> {
+        self.cache.as_ref()
     }
 
     /// Finds out whether every location can be used, and makes those that are absent.

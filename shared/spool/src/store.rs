@@ -74,7 +74,7 @@ pub trait ObjectSink: Debug + Send {
     ///
     /// # Errors
     /// When they cannot be written; the object is lost then.
-    async fn write(&mut self, bytes: Vec<u8>) -> Result<(), StoreError>;
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError>;
 
     /// Makes the object durable, and with it a small one that is written after it: the caller is
     /// answered when both are. Should the storage itself break down before that, the small one

@@ -14,8 +14,8 @@ use waterbear_spool::spool::Location;
 use waterbear_spool::store::{FilesystemStore, MemoryStore};
 use waterbear_spool::writer::{Run, SpoolPage};
 use waterbear_spool::{
-    AttemptWriter, FinishedAttempt, ObjectKind, RangeReader, Spool, SpoolError, Store,
-    StoreErrorKind,
+    AttemptWriter, CacheMemory, FinishedAttempt, ObjectKind, OutputCache, RangeReader, Spool,
+    SpoolError, Store, StoreErrorKind,
 };
 
 const KEY: QueryKey = QueryKey::from_bytes([42; 32]);
@@ -34,6 +34,31 @@ fn spool(store: Arc<dyn Store>) -> Spool {
     Spool::new(vec![Location { name: "here".to_owned(), store }], "0a1b2c3d", "test")
 }
 
+/// A spool on every kind of storage, each with what it wrote in memory and without; and without
+/// room for most of it.
+fn spools() -> Vec<(Spool, Option<tempfile::TempDir>)> {
+    let cached = |limit| {
+        stores().into_iter().map(move |(store, folder)| {
+            let cache = OutputCache::new(limit, Arc::new(Plenty));
+            (spool(store).with_cache(cache), folder)
+        })
+    };
+    let plain = stores().into_iter().map(|(store, folder)| (spool(store), folder));
+    plain.chain(cached(usize::MAX)).chain(cached(400_000)).collect()
+}
+
+/// As much memory as is asked for.
+#[derive(Debug)]
+struct Plenty;
+
+impl CacheMemory for Plenty {
+    fn try_take(&self, _: usize) -> bool {
+        true
+    }
+
+    fn give_back(&self, _: usize) {}
+}
+
 fn attempt(number: u32) -> AttemptId {
     format!("20261122_020500_00000_ab2cd.1.2.{number}").parse().unwrap()
 }
@@ -45,7 +70,7 @@ async fn what_was_written_is_read_in_whole_and_in_parts() {
         store.put("q/small", Bytes::from_static(b"abc")).await.unwrap();
         let mut sink = store.create("q/large").await.unwrap();
         for piece in 0..10_u8 {
-            sink.write(vec![piece; 1000]).await.unwrap();
+            sink.write(vec![piece; 1000].into()).await.unwrap();
         }
         sink.finish("q/with", Bytes::from_static(b"de")).await.unwrap();
         assert_eq!(store.get("q/small").await.unwrap(), "abc");
@@ -77,7 +102,7 @@ async fn an_object_is_written_once() {
 async fn what_is_dropped_unfinished_is_not_there() {
     for (store, _folder) in stores() {
         let mut sink = store.create("q/x").await.unwrap();
-        sink.write(vec![1; 10]).await.unwrap();
+        sink.write(vec![1; 10].into()).await.unwrap();
         drop(sink);
         let missing = store.get("q/x").await.unwrap_err();
         assert_eq!(missing.kind, StoreErrorKind::NotFound, "{missing}");
@@ -166,14 +191,13 @@ async fn read(
 #[tokio::test]
 async fn every_page_comes_back_once_to_the_reader_of_its_partition() {
     let mut random = StdRng::seed_from_u64(1);
-    for number in 0..60 {
+    for number in 0..30 {
         let (partitions, runs) = (random.random_range(1..12), random.random_range(1..5));
         // Outputs that lie in the record, and outputs of several pieces.
         let largest = *[100, 30_000, 1 << 20].get(number as usize % 3).unwrap();
         let runs: Vec<_> =
             (0..runs).map(|_| random_run(&mut random, partitions, largest)).collect();
-        for (store, _folder) in stores() {
-            let spool = spool(store);
+        for (spool, _folder) in spools() {
             let written = write(&spool, number, &runs).await;
             let found = spool.committed(&KEY, &attempt(number), "here").await.unwrap().unwrap();
             assert_eq!(found, written.record);

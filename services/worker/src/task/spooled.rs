@@ -18,7 +18,7 @@ use crate::{Worker, WorkerSpool};
 /// Reads what the task's producers have committed.
 pub(super) fn fetch(worker: &Worker, task: &Task, spool: TaskSpool) -> Result<SpoolFetch, Failure> {
     let own = own_spool(worker)?.spool.clone();
-    Ok(SpoolFetch::for_task(own, spool, Arc::clone(&task.spool_reads)))
+    Ok(SpoolFetch::for_task(own, spool, task.spool_reads.clone()))
 }
 
 fn own_spool(worker: &Worker) -> Result<&WorkerSpool, Failure> {

@@ -23,7 +23,16 @@ pub struct SpoolFetch {
     outputs: HashMap<AttemptId, Output>,
     /// Where each source stands between two questions.
     cursors: Mutex<HashMap<(AttemptId, u32), Cursor>>,
-    requests: Arc<AtomicU64>,
+    reads: SpoolReads,
+}
+
+/// Counts reads. Clones are the same counters.
+#[derive(Debug, Clone, Default)]
+pub struct SpoolReads {
+    /// Requests to storage.
+    pub requests: Arc<AtomicU64>,
+    /// Reads of what this process had in memory.
+    pub memory: Arc<AtomicU64>,
 }
 
 /// What a producer has committed, as far as it is read here.
@@ -58,19 +67,19 @@ impl SpoolFetch {
         requests: Arc<AtomicU64>,
     ) -> Self {
         let outputs = outputs.into_iter().map(|record| Output::new(record, Vec::new())).collect();
-        Self { spool, key, outputs, cursors: Mutex::default(), requests }
+        let reads = SpoolReads { requests, memory: Arc::default() };
+        Self { spool, key, outputs, cursors: Mutex::default(), reads }
     }
 
     /// Reads the inputs of a task.
-    pub fn for_task(spool: Spool, task: TaskSpool, requests: Arc<AtomicU64>) -> Self {
-        let mut fetch = Self::new(spool, task.key, Vec::new(), requests);
+    pub fn for_task(spool: Spool, task: TaskSpool, reads: SpoolReads) -> Self {
         let mut in_records: HashMap<_, _> =
             task.in_records.into_iter().map(|own| (own.input, own.partitions)).collect();
         let outputs = (0..).zip(task.inputs).map(|(input, record)| {
             Output::new(record, in_records.remove(&input).unwrap_or_default())
         });
-        fetch.outputs = outputs.collect();
-        fetch
+        let (key, outputs) = (task.key, outputs.collect());
+        Self { spool, key, outputs, cursors: Mutex::default(), reads }
     }
 
     fn cursors(&self) -> MutexGuard<'_, HashMap<(AttemptId, u32), Cursor>> {
@@ -78,7 +87,12 @@ impl SpoolFetch {
     }
 
     /// The source's cursor at the token; pages before it are read again if it stands elsewhere.
-    async fn cursor(&self, source: &Source, request: PageRequest) -> Result<Cursor, FetchError> {
+    async fn cursor(
+        &self,
+        source: &Source,
+        request: PageRequest,
+        memory_first: bool,
+    ) -> Result<Cursor, FetchError> {
         let PageRequest { token, max_bytes, .. } = request;
         let attempt = &source.producer.attempt;
         let kept = self.cursors().remove(&(attempt.clone(), source.partition));
@@ -96,7 +110,9 @@ impl SpoolFetch {
         };
         let spool = self.spool.clone();
         let reader = RangeReader::new(spool, &self.key, record, source.partition, max_bytes);
-        let mut cursor = Cursor { token: 0, reader: reader.map_err(|error| failed(&error))? };
+        let reader = reader.map_err(|error| failed(&error))?;
+        let reader = if memory_first { reader } else { reader.of_storage_alone() };
+        let mut cursor = Cursor { token: 0, reader };
         while cursor.token < token {
             self.next(&mut cursor)
                 .await?
@@ -107,7 +123,7 @@ impl SpoolFetch {
 
     async fn stored(&self, output: &Output) -> Result<CommittedRecord, FetchError> {
         let CommittedRecord { attempt, location, .. } = &output.record;
-        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.reads.requests.fetch_add(1, Ordering::Relaxed);
         let stored = self.spool.committed(&self.key, attempt, location).await;
         let stored = stored.map_err(|error| failed(&error))?.ok_or_else(|| {
             FetchError::Lost(format!("the record of {attempt} is gone from {location}, or damaged"))
@@ -116,17 +132,25 @@ impl SpoolFetch {
     }
 
     async fn next(&self, cursor: &mut Cursor) -> Result<Option<Buffer>, FetchError> {
-        let before = cursor.reader.read_requests();
+        let figures = |reader: &RangeReader| (reader.read_requests(), reader.memory_reads());
+        let before = figures(&cursor.reader);
         let page = cursor.reader.next_page().await;
-        self.requests.fetch_add(cursor.reader.read_requests() - before, Ordering::Relaxed);
+        let after = figures(&cursor.reader);
+        self.reads.requests.fetch_add(after.0 - before.0, Ordering::Relaxed);
+        self.reads.memory.fetch_add(after.1 - before.1, Ordering::Relaxed);
         let page = page.map_err(|error| failed(&error))?;
         cursor.token += u64::from(page.is_some());
         // Decoding asks for alignment.
         Ok(page.map(|page| Buffer::from(&page[..])))
     }
 
-    async fn read(&self, source: &Source, request: PageRequest) -> Result<Answer, FetchError> {
-        let mut cursor = self.cursor(source, request).await?;
+    async fn read(
+        &self,
+        source: &Source,
+        request: PageRequest,
+        memory_first: bool,
+    ) -> Result<Answer, FetchError> {
+        let mut cursor = self.cursor(source, request, memory_first).await?;
         let (mut pages, mut bytes, mut complete) = (Vec::new(), 0, false);
         let mut failed = None;
         while bytes < request.max_bytes {
@@ -166,9 +190,10 @@ impl Fetch for SpoolFetch {
         request: PageRequest,
     ) -> BoxFuture<'a, Result<Answer, FetchError>> {
         async move {
-            match self.read(source, request).await {
-                // What was read wrong may be right in storage: once more, from the start.
-                Err(FetchError::Lost(_)) => self.read(source, request).await,
+            match self.read(source, request, true).await {
+                // What was read wrong may be right in storage: once more, from the start, and
+                // nothing of it from memory.
+                Err(FetchError::Lost(_)) => self.read(source, request, false).await,
                 answer => answer,
             }
         }

@@ -14,7 +14,7 @@ use rand::Rng;
 use tokio::time::Instant;
 use waterbear_exchange::{
     Answer, ExchangeReader, Fetch, FetchError, HeldBytes, PageRequest, ReaderOptions, Source,
-    SpoolFetch, SpoolSink,
+    SpoolFetch, SpoolReads, SpoolSink,
 };
 use waterbear_protocol::Failure;
 use waterbear_protocol::spool::{CommittedRecord, QueryKey};
@@ -22,7 +22,8 @@ use waterbear_protocol::task::TaskSpool;
 use waterbear_spool::spool::Location;
 use waterbear_spool::store::{MemoryStore, ObjectSink, Store};
 use waterbear_spool::{
-    AttemptWriter, FinishedAttempt, ObjectKind, Spool, StoreError, StoreErrorKind,
+    AttemptWriter, CacheMemory, FinishedAttempt, ObjectKind, OutputCache, Spool, StoreError,
+    StoreErrorKind,
 };
 
 use crate::readers::options;
@@ -329,20 +330,20 @@ async fn rows_that_a_request_leaves_out_are_read_once_in_their_record() {
     let task = TaskSpool::new(KEY, "here".into(), inputs);
     let left_out = task.in_records.len() as u64;
     assert!((1..OUTPUTS as u64).contains(&left_out), "{left_out}");
-    let requests = Arc::new(AtomicU64::new(0));
-    let fetch = SpoolFetch::for_task(spool.clone(), task.clone(), Arc::clone(&requests));
+    let reads = SpoolReads::default();
+    let fetch = SpoolFetch::for_task(spool.clone(), task.clone(), reads.clone());
     let reader =
         ExchangeReader::over(Arc::new(fetch), sources.clone(), numbers_schema(), &options(1000));
     let batches: Vec<_> = reader.map(Result::unwrap).collect().await;
     let mut rows = values(&batches);
     rows.sort_unstable();
     assert_eq!(rows, (0..OUTPUTS * 2 * ROWS).collect::<Vec<_>>());
-    assert_eq!(requests.load(Ordering::Relaxed), left_out);
+    assert_eq!(reads.requests.load(Ordering::Relaxed), left_out);
 
     // A record that is damaged meanwhile is an output that is lost.
     let lost = sources.last().unwrap().producer.attempt.clone();
     assert!(memory.damage(&spool.key(&lost, ObjectKind::Record), |bytes| bytes[90] ^= 1));
-    let fetch = Arc::new(SpoolFetch::for_task(spool, task, Arc::default()));
+    let fetch = Arc::new(SpoolFetch::for_task(spool, task, SpoolReads::default()));
     let mut reader = ExchangeReader::over(fetch, sources, numbers_schema(), &options(1000));
     let failure = loop {
         match reader.next().await.unwrap() {
@@ -351,4 +352,65 @@ async fn rows_that_a_request_leaves_out_are_read_once_in_their_record() {
         }
     };
     assert_eq!(failure.lost, [lost], "{failure}");
+}
+
+/// As much as is asked for.
+#[derive(Debug)]
+struct Plenty;
+
+impl CacheMemory for Plenty {
+    fn try_take(&self, _: usize) -> bool {
+        true
+    }
+
+    fn give_back(&self, _: usize) {}
+}
+
+#[tokio::test]
+async fn an_output_of_this_process_needs_no_storage_until_memory_is_wanted() {
+    let (memory, spool) = memory();
+    let cache = OutputCache::new(usize::MAX, Arc::new(Plenty));
+    let spool = spool.with_cache(cache.clone());
+    let own = source(0, 0, 0);
+    let sink = sink(&spool, &own, 1, 100_000, HeldBytes::default());
+    let record = write(sink, vec![vec![numbers(0, 90_000)]]).await.record;
+    let task = TaskSpool::new(KEY, "here".into(), vec![record]);
+    let rows = async |reads: &SpoolReads| {
+        let fetch = SpoolFetch::for_task(spool.clone(), task.clone(), reads.clone());
+        let sources = vec![own.clone()];
+        let reader =
+            ExchangeReader::over(Arc::new(fetch), sources, numbers_schema(), &options(500_000));
+        let batches: Vec<_> = reader.collect().await;
+        batches.into_iter().collect::<Result<Vec<_>, _>>().map(|batches| values(&batches))
+    };
+    let figures = |reads: &SpoolReads| {
+        (reads.requests.load(Ordering::Relaxed), reads.memory.load(Ordering::Relaxed))
+    };
+    let reads = SpoolReads::default();
+    assert_eq!(rows(&reads).await.unwrap(), (0..90_000).collect::<Vec<_>>());
+    assert!(matches!(figures(&reads), (0, 1..)), "{reads:?}");
+    cache.clear();
+    let reads = SpoolReads::default();
+    assert_eq!(rows(&reads).await.unwrap(), (0..90_000).collect::<Vec<_>>());
+    assert!(matches!(figures(&reads), (1.., 0)), "{reads:?}");
+    assert!(memory.damage(&spool.key(&own.producer.attempt, ObjectKind::Data), |b| b.clear()));
+    assert!(rows(&SpoolReads::default()).await.is_err());
+}
+
+#[tokio::test]
+async fn what_is_wrong_in_memory_is_read_in_storage() {
+    // Another output under the same name, as no process should ever have it.
+    let cache = OutputCache::new(usize::MAX, Arc::new(Plenty));
+    let own = source(0, 0, 0);
+    let (_, other) = memory();
+    let wrong = sink(&other.with_cache(cache.clone()), &own, 1, 1000, HeldBytes::default());
+    write(wrong, vec![vec![numbers(500, 90_000)]]).await;
+    assert!(cache.bytes() > 0);
+    for length in [90_000, 20_000, 300_000] {
+        let (_, spool) = memory();
+        let sink = sink(&spool, &own, 1, 100_000, HeldBytes::default());
+        let record = write(sink, vec![vec![numbers(0, length)]]).await.record;
+        let found = read(&spool.with_cache(cache.clone()), &record, own.clone()).await.unwrap();
+        assert_eq!(found, (0..length as i64).collect::<Vec<_>>());
+    }
 }

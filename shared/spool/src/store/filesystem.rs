@@ -242,7 +242,7 @@ impl FileSink {
 
 #[async_trait]
 impl ObjectSink for FileSink {
-    async fn write(&mut self, bytes: Vec<u8>) -> Result<(), StoreError> {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
         let mut new = self.take()?;
         let written = self.store.blocking("write", &self.key, move |_| {
             new.file.write_all(&bytes)?;

@@ -119,7 +119,7 @@ struct MemorySink {
 
 #[async_trait]
 impl ObjectSink for MemorySink {
-    async fn write(&mut self, bytes: Vec<u8>) -> Result<(), StoreError> {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
         self.bytes.extend_from_slice(&bytes);
         Ok(())
     }
