@@ -17,8 +17,6 @@ pub mod system;
 pub mod transactions;
 pub mod write;
 
-pub use waterbear_dialect::RetryPolicy;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +40,7 @@ use crate::client_api::{ClientApiOptions, Forwarded, Ready};
 use crate::query::handle::QueryRegistry;
 use crate::query::limits::QueryLimits;
 use crate::query::runner::{Runner, RunnerOptions};
+use crate::scheduler::health::Health;
 use crate::scheduler::run::reader_options;
 use crate::scheduler::spooled::{RetryOptions, SpooledOptions, SpooledScheduler};
 use crate::scheduler::{Endings, RunOptions};
@@ -102,6 +101,7 @@ impl Coordinator {
         let metrics = ServiceMetrics::new(options.node.role.name(), options.node.node_id.as_str());
         let (io, exchange_metrics) = (Handle::current(), ExchangeMetrics::new(&metrics.labels()));
         let control = options.security.client(Channel::Control);
+        let health = Health::start(&io, options.lease);
         let endings = Endings::default();
         let spooled = options.spool.map(|(spool, retry)| {
             let spooled = SpooledOptions {
@@ -111,7 +111,7 @@ impl Coordinator {
                 reader: reader_options(&io, &exchange_metrics),
                 io: io.clone(),
                 cpu: options.engine.runtime().clone(),
-                lease: options.lease,
+                health: health.clone(),
                 endings: endings.clone(),
             };
             SpooledScheduler::start(spooled, options.membership.clone())
@@ -122,7 +122,7 @@ impl Coordinator {
             exchange: options.security.client(Channel::Exchange),
             io,
             exchange_metrics,
-            lease: options.lease,
+            health,
             endings: endings.clone(),
             spooled,
         };

@@ -11,7 +11,6 @@ use axum::Router;
 use tokio::task::JoinHandle;
 use waterbear_config::{BaseDirectories, Config, ProcessForwarded, Retry};
 use waterbear_connector::Connector;
-use waterbear_coordinator::RetryPolicy;
 use waterbear_coordinator::client_api::Forwarded;
 use waterbear_coordinator::query::limits::QueryLimits;
 use waterbear_coordinator::query::runner::RunnerOptions;
@@ -21,7 +20,7 @@ use waterbear_discovery::{DiscoveryOptions, DiscoveryService};
 use waterbear_engine::{Engine, EngineOptions};
 use waterbear_membership::Membership;
 use waterbear_outbound::Channel;
-use waterbear_protocol::membership::NodeState;
+use waterbear_protocol::membership::{LEASE, NodeState};
 use waterbear_serve::info::{self, NodeStatus};
 use waterbear_serve::{Lifecycle, Server};
 use waterbear_spool::Spool;
@@ -33,8 +32,6 @@ use crate::life::{announce, end_when_asked, operators_in_clear};
 use crate::machine;
 use crate::node::Node;
 
-/// Silence after which a node counts as lost, and life of an announcement.
-const LEASE: Duration = Duration::from_secs(3);
 /// How long a worker that ends stays when its last task is done: coordinators then hear how tasks
 /// ended, and that no new one is to be placed there, before the port refuses.
 const LAST_WORDS: Duration = Duration::from_millis(250);
@@ -277,15 +274,8 @@ fn retry_options(retry: &Retry) -> RetryOptions {
         ..Limits::default()
     };
     let task_memory = retry.task_memory.map(|size| size.bytes());
-    RetryOptions { limits, task_memory, no_nodes_after: NO_NODES_AFTER }
-}
-
-const fn policy(policy: waterbear_config::RetryPolicy) -> RetryPolicy {
-    match policy {
-        waterbear_config::RetryPolicy::None => RetryPolicy::None,
-        waterbear_config::RetryPolicy::Query => RetryPolicy::Query,
-        waterbear_config::RetryPolicy::Task => RetryPolicy::Task,
-    }
+    let max_spool_bytes = retry.max_spool_size.bytes();
+    RetryOptions { limits, task_memory, max_spool_bytes, no_nodes_after: NO_NODES_AFTER }
 }
 
 /// Starts the service that clients talk to.
@@ -313,8 +303,8 @@ pub async fn coordinator(mut node: Node, settings: CoordinatorSettings) -> Resul
                 .unwrap_or(usize::MAX),
             workers_max_wait: WORKERS_MAX_WAIT,
             max_recursion_depth: settings.max_recursion_depth,
-            retry_policy: policy(settings.retry.policy),
-            allowed_policies: settings.retry.allowed.iter().copied().map(policy).collect(),
+            retry_policy: settings.retry.policy,
+            allowed_policies: settings.retry.allowed,
             bytes_per_task: usize::try_from(settings.retry.task_target_size.bytes())
                 .unwrap_or(usize::MAX),
         },

@@ -8,14 +8,25 @@ use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
 use clap::Args;
+use http::Method;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 use waterbear_config::Secret;
+use waterbear_protocol::client::StatementStats;
+
+use crate::sql::progress;
+use crate::sql::protocol::{Client, Failed, Page, Value};
+use crate::sql::request::HttpClient;
+use crate::sql::session::Session;
 
 /// How long the cluster may take to be complete.
 const START: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(50);
+/// How often a query is looked at until it runs.
+const GLANCE: Duration = Duration::from_millis(5);
 
 /// TPC-H's query 5: six tables, three quarters of them in one long chain of joins.
 const QUERY: &str = "SELECT n.name, round(sum(l.extendedprice * (1 - l.discount)), 2) AS revenue \
@@ -58,51 +69,67 @@ async fn show(args: &DemoArgs) -> Result<()> {
     println!("\nTPC-H query 5 over tpch.{}:", args.schema);
     // The first run makes connections and the generator's texts.
     cluster.query(QUERY).await?;
-    let (undisturbed, expected) = cluster.query(QUERY).await?;
-    println!("  undisturbed: {:.2} s", undisturbed.as_secs_f64());
+    let undisturbed = cluster.query(QUERY).await?;
+    println!("  undisturbed: {:.2} s", undisturbed.seconds());
 
-    let kill_at = undisturbed / 2;
-    let running = tokio::spawn(cluster.ask(QUERY));
-    tokio::time::sleep(kill_at).await;
+    let (running, after) = cluster.half_way(&undisturbed).await?;
     let victim = cluster.kill_a_worker().await?;
-    println!("  once more; after {:.2} s {victim} is killed (kill -9)", kill_at.as_secs_f64());
+    println!("  once more; after {:.2} s {victim} is killed (kill -9)", after.as_secs_f64());
     let answer = running.await?;
     if policy == "NONE" {
-        match answer {
-            Err(error) => println!("  the query fails, as it must under NONE:\n    {error:#}"),
-            Ok(_) => println!("  the query was faster than the kill; try a larger --schema"),
-        }
+        let Err(error) = answer else {
+            bail!("the query was faster than the kill: try a larger --schema");
+        };
+        println!("  the query fails, as it must under NONE:\n    {error:#}");
         return Ok(());
     }
-    let (disturbed, rows) = answer?;
-    ensure!(rows == expected, "the rows differ:\n{expected}\nand\n{rows}");
-    let lost = disturbed.saturating_sub(undisturbed);
+    let disturbed = answer?;
+    let (rows, expected) = (&disturbed.rows, &undisturbed.rows);
+    ensure!(rows == expected, "the rows differ:\n{expected:#?}\nand\n{rows:#?}");
+    let lost = (disturbed.seconds() - undisturbed.seconds()).max(0.0);
     println!(
-        "  {:.2} s, {:.2} s more than undisturbed, and the same rows:\n",
-        disturbed.as_secs_f64(),
-        lost.as_secs_f64()
+        "  {:.2} s, {lost:.2} s more than undisturbed, and the same rows:\n",
+        disturbed.seconds()
     );
-    rows.lines().for_each(|row| println!("    {row}"));
-    let cost = cluster.query(COST).await?.1;
-    let cost: Vec<&str> = cost.trim().split(',').map(|part| part.trim_matches('"')).collect();
-    if let [tasks, attempts, lost] = cost[..] {
-        println!("\n{tasks} tasks, {attempts} attempts; {lost} ran on {victim} in vain");
-    }
+    rows.iter().for_each(|row| println!("    {row}"));
+    let spooled = progress::spooled(&disturbed.stats).unwrap_or_default();
+    println!(
+        "\n{} tasks on {} nodes: {spooled}",
+        disturbed.stats.total_splits, disturbed.stats.nodes
+    );
     println!("see system.runtime.tasks, EXPLAIN ANALYZE, and docs/fault-tolerance.md");
     Ok(())
 }
 
-/// Of the last query that read tables.
-const COST: &str = "SELECT count(DISTINCT regexp_replace(task_id, '\\.[0-9]+$', '')), count(*), \
-    count_if(state <> 'FINISHED') FROM system.runtime.tasks WHERE query_id = \
-    (SELECT max(query_id) FROM system.runtime.tasks WHERE state = 'FINISHED')";
+/// What a query has given.
+struct Answered {
+    /// As JSON without its brackets.
+    rows: Vec<String>,
+    stats: StatementStats,
+}
+
+impl Answered {
+    fn seconds(&self) -> f64 {
+        self.stats.elapsed_time_millis as f64 / 1000.0
+    }
+
+    /// The time in which its tasks ran.
+    fn ran(&self) -> Duration {
+        let before = self.stats.queued_time_millis
+            + self.stats.analysis_time_millis
+            + self.stats.planning_time_millis;
+        Duration::from_millis(self.stats.elapsed_time_millis.saturating_sub(before))
+    }
+}
 
 /// The processes; they end with it.
 struct Cluster {
     folder: TempDir,
     binary: PathBuf,
     server: String,
-    schema: String,
+    client: Client,
+    http: HttpClient,
+    session: Session,
     others: Vec<Child>,
     workers: Vec<(String, Child)>,
 }
@@ -126,10 +153,14 @@ impl Cluster {
             Secret::generate()?.expose()
         );
         fs::write(etc.join("config.properties"), common)?;
+        let server = format!("http://127.0.0.1:{}", coordinator[0]);
+        let (catalog, schema) = (Some("tpch".to_owned()), Some(args.schema.clone()));
         let mut cluster = Self {
             binary: std::env::current_exe()?,
-            server: format!("http://127.0.0.1:{}", coordinator[0]),
-            schema: args.schema.clone(),
+            client: Client::new(&server, START).map_err(anyhow::Error::msg)?,
+            http: HttpClient::new(),
+            session: Session::new(None, catalog, schema, Vec::new()),
+            server,
             others: Vec::new(),
             workers: Vec::new(),
             folder,
@@ -181,7 +212,7 @@ impl Cluster {
         let since = Instant::now();
         let sql =
             "SELECT count(*) FROM system.runtime.nodes WHERE NOT coordinator AND state = 'active'";
-        let wanted = format!("\"{}\"", self.workers.len());
+        let wanted = self.workers.len().to_string();
         loop {
             for process in
                 self.others.iter_mut().chain(self.workers.iter_mut().map(|(_, worker)| worker))
@@ -193,31 +224,55 @@ impl Cluster {
                 );
             }
             match self.query(sql).await {
-                Ok((_, rows)) if rows.trim() == wanted => return Ok(()),
+                Ok(found) if found.rows == [wanted.as_str()] => return Ok(()),
                 _ if since.elapsed() < START => tokio::time::sleep(PAUSE).await,
-                Ok((_, rows)) => bail!("{} of {wanted} workers are there", rows.trim()),
+                Ok(found) => bail!("{} of {wanted} workers are there", found.rows.join("")),
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// A query and how long it takes, as `waterbear sql` prints its rows.
-    fn ask(&self, sql: &str) -> impl Future<Output = Result<(Duration, String)>> + Send + use<> {
-        let mut client = Command::new(&self.binary);
-        client.args(["sql", "--server", &self.server, "--catalog", "tpch"]);
-        client.args(["--schema", &self.schema, "--output-format", "CSV", "--execute", sql]);
-        client.stdin(Stdio::null()).kill_on_drop(true);
-        async move {
-            let start = Instant::now();
-            let answer = client.output().await.context("waterbear sql does not start")?;
-            let error = String::from_utf8_lossy(&answer.stderr);
-            ensure!(answer.status.success(), "{}", error.trim());
-            Ok((start.elapsed(), String::from_utf8_lossy(&answer.stdout).into_owned()))
-        }
+    /// Submits a query; its name, and its answer to come.
+    async fn ask(&self, sql: &str) -> Result<(String, JoinHandle<Result<Answered>>)> {
+        let page = self.client.post(sql, &self.session).await.map_err(failed)?;
+        let id = page.id.clone();
+        Ok((id, tokio::spawn(follow(self.client.clone(), page))))
     }
 
-    async fn query(&self, sql: &str) -> Result<(Duration, String)> {
-        self.ask(sql).await
+    async fn query(&self, sql: &str) -> Result<Answered> {
+        self.ask(sql).await?.1.await?
+    }
+
+    /// Runs the query again, to the middle of it; its answer to come, and how long it has run.
+    async fn half_way(
+        &self,
+        before: &Answered,
+    ) -> Result<(JoinHandle<Result<Answered>>, Duration)> {
+        for part in [2, 4, 8] {
+            let (id, running) = self.ask(QUERY).await?;
+            let asked = Instant::now();
+            while !running.is_finished() && !self.runs(&id).await? {
+                tokio::time::sleep(GLANCE).await;
+            }
+            tokio::time::sleep(before.ran() / part).await;
+            if self.runs(&id).await? {
+                return Ok((running, asked.elapsed()));
+            }
+            // Faster than before: once more, and sooner.
+            running.await??;
+        }
+        bail!("the query is too fast to be disturbed: try a larger --schema")
+    }
+
+    /// Whether a query's tasks run now.
+    async fn runs(&self, id: &str) -> Result<bool> {
+        let uri = format!("{}/v1/query/{id}", self.server);
+        let headers = self.session.headers().map_err(anyhow::Error::msg)?;
+        let answer = self.http.send(Method::GET, &uri, headers, Bytes::new(), START).await;
+        let answer = answer.map_err(anyhow::Error::msg)?;
+        let info: serde_json::Value = serde_json::from_slice(&answer.body)
+            .with_context(|| format!("{uri} answered {}", answer.status))?;
+        Ok(info["state"] == "RUNNING")
     }
 
     /// Ends a worker at once; its name.
@@ -226,6 +281,26 @@ impl Cluster {
         worker.kill().await?;
         Ok(name)
     }
+}
+
+/// Reads a query to its end.
+async fn follow(client: Client, mut page: Page) -> Result<Answered> {
+    let mut rows = Vec::new();
+    loop {
+        if let Some(error) = &page.error {
+            bail!("{}", error.message);
+        }
+        for row in page.data.iter().flatten() {
+            let values: Vec<_> = row.iter().map(|value| value.get()).collect();
+            rows.push(values.join(", "));
+        }
+        let Some(uri) = &page.next_uri else { return Ok(Answered { rows, stats: page.stats }) };
+        page = client.get(uri).await.map_err(failed)?;
+    }
+}
+
+fn failed(error: Failed) -> anyhow::Error {
+    anyhow::Error::msg(error.to_string())
 }
 
 fn log_of(folder: &Path) -> PathBuf {

@@ -1,9 +1,12 @@
 //! Runs task attempts and serves their output.
 //!
 //! Layout: [`WorkerService`] puts a worker together and serves it; `task_api` is what other nodes
-//! ask of it, `task` the life of one attempt, `tasks` all of them and their leases.
+//! ask of it, `task` the life of one attempt, `tasks` all of them and their leases, `records` what
+//! they have committed.
 
+mod limits;
 mod metric;
+mod records;
 mod task;
 mod task_api;
 mod tasks;
@@ -25,32 +28,9 @@ use waterbear_serve::{Lifecycle, Server};
 use waterbear_spool::Spool;
 use waterbear_telemetry::ServiceMetrics;
 
+pub use limits::WorkerLimits;
 use metric::TaskMetrics;
 use tasks::Tasks;
-
-/// How much a worker keeps in memory for exchanges, and how many may ask at once.
-#[derive(Debug, Clone, Copy)]
-pub struct WorkerLimits {
-    /// Bytes of pages that each output partition of a task holds before its producer waits.
-    pub output_partition_bytes: usize,
-    /// Bytes of pages that wait in each partition of an exchange source.
-    pub exchange_buffer_bytes: usize,
-    /// Requests for pages that are served at once, those that wait for a page included; more are
-    /// told to come again.
-    pub data_concurrency: usize,
-}
-
-impl WorkerLimits {
-    /// Limits for a worker with so many bytes of memory: buffers are there for speed, so where
-    /// memory is short they leave it to the operators.
-    pub fn of_memory(memory: usize) -> Self {
-        Self {
-            output_partition_bytes: (memory / 256).clamp(256 << 10, 4 << 20),
-            exchange_buffer_bytes: (memory / 128).clamp(512 << 10, 8 << 20),
-            data_concurrency: 4096,
-        }
-    }
-}
 
 /// What a worker is made of.
 #[derive(Debug)]

@@ -12,11 +12,12 @@
 
 mod fetch;
 mod inputs;
+mod lease;
 mod run;
 mod spooled;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
@@ -26,8 +27,10 @@ use waterbear_engine::PreparedTask;
 use waterbear_exchange::{OutputBuffer, SpoolSink};
 use waterbear_ids::AttemptId;
 use waterbear_protocol::Failure;
-use waterbear_protocol::spool::CommittedRecord;
 use waterbear_protocol::task::{OperatorMetrics, TaskState, TaskStats, TaskStatus};
+
+use crate::records::Committed;
+use lease::Lease;
 
 pub(crate) use run::run;
 
@@ -40,10 +43,7 @@ pub(crate) struct Task {
     attempt: AttemptId,
     created_ms: u64,
     phase: watch::Sender<Phase>,
-    /// When the coordinator last asked for it, or was forgiven its silence.
-    heard: Mutex<Instant>,
-    /// When the coordinator last asked for it.
-    asked: Mutex<Instant>,
+    lease: Lease,
     /// Cancelled when it is done.
     done: CancellationToken,
     input_bytes: Arc<AtomicU64>,
@@ -51,7 +51,7 @@ pub(crate) struct Task {
     wants_operators: AtomicBool,
     operators: OnceLock<Vec<OperatorMetrics>>,
     /// What it has committed.
-    committed: OnceLock<CommittedRecord>,
+    committed: Arc<Committed>,
     spool_reads: Arc<AtomicU64>,
     /// Bytes written to the spool, and requests that wrote them.
     spooled: (AtomicU64, AtomicU64),
@@ -100,13 +100,12 @@ impl Task {
             attempt,
             created_ms: now_ms(),
             phase: watch::Sender::new(Phase::Preparing),
-            heard: Mutex::new(Instant::now()),
-            asked: Mutex::new(Instant::now()),
+            lease: Lease::new(),
             done: CancellationToken::new(),
             input_bytes: Arc::new(AtomicU64::new(0)),
             wants_operators: AtomicBool::new(false),
             operators: OnceLock::new(),
-            committed: OnceLock::new(),
+            committed: Arc::default(),
             spool_reads: Arc::default(),
             spooled: Default::default(),
         }
@@ -116,28 +115,14 @@ impl Task {
         &self.attempt
     }
 
-    // --- the lease
-
-    /// The coordinator has asked for it: it may live on for the lease.
-    pub(crate) fn renew_lease(&self) {
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.forgive_silence();
+    /// Who still asks for it.
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.lease
     }
 
-    /// The coordinator could not be heard: it may live on for the lease.
-    pub(crate) fn forgive_silence(&self) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-
-    /// How long the coordinator has not asked for it, whoever stood still: after its lease it has
-    /// given this attempt up.
-    pub(crate) fn unasked(&self) -> Duration {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
-    }
-
-    /// How long the coordinator has not asked for it.
-    pub(crate) fn silence(&self) -> Duration {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    /// What it has committed.
+    pub(crate) fn committed(&self) -> &Arc<Committed> {
+        &self.committed
     }
 
     // --- status
@@ -158,7 +143,7 @@ impl Task {
             false => Vec::new(),
         };
         let output = match state {
-            TaskState::Finished => self.committed.get().cloned(),
+            TaskState::Finished => self.committed.record().map(|record| record.as_ref().clone()),
             _ => None,
         };
         let attempt = self.attempt.clone();

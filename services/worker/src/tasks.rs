@@ -14,6 +14,7 @@ use waterbear_protocol::{ErrorCode, Failure};
 
 use crate::Worker;
 use crate::metric::TaskMetrics;
+use crate::records::Records;
 use crate::task::Task;
 
 /// How long the status of a task that is done can be asked for.
@@ -38,6 +39,7 @@ struct Inner {
     by_attempt: HashMap<AttemptId, Arc<Task>>,
     /// Those that are done, the oldest first.
     done: VecDeque<(Instant, AttemptId)>,
+    records: Records,
 }
 
 impl Tasks {
@@ -108,12 +110,19 @@ impl Tasks {
             }
             None => tracing::debug!(attempt = %status.attempt, ?state, "task ended"),
         }
-        self.lock().done.push_back((Instant::now(), status.attempt));
+        let mut inner = self.lock();
+        match state {
+            TaskState::Finished => inner.records.keep(task.committed()),
+            // It was ended while it committed: nobody will ask for it.
+            _ => task.committed().drop_record(),
+        }
+        inner.done.push_back((Instant::now(), status.attempt));
     }
 
     /// Forgets those that are done for long.
     fn forget_old(&self) {
         let mut inner = self.lock();
+        inner.records.forget_old();
         while let Some((since, _)) = inner.done.front()
             && (inner.done.len() > KEPT || since.elapsed() > KEPT_FOR)
         {
@@ -137,8 +146,8 @@ pub(crate) async fn watch_leases(worker: Arc<Worker>) {
         let late = due.elapsed() > LATE_TICK;
         for task in worker.tasks.running() {
             if late {
-                task.forgive_silence();
-            } else if task.silence() > lease {
+                task.lease().forgive();
+            } else if task.lease().silence() > lease {
                 let text = format!("no coordinator has asked for the task for {lease:?}");
                 tracing::warn!(attempt = %task.attempt(), "task abandoned by its coordinator");
                 let failure = Failure::new(ErrorCode::ABANDONED_TASK, text);

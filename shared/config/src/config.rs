@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use waterbear_ids::NodeId;
+use waterbear_protocol::RetryPolicy;
 
 use crate::{BaseDirectories, DataSize, DiscoveryUri, MemorySize, Process, Secret};
 
@@ -135,34 +136,6 @@ pub struct Task {
     pub max_spooled_tasks: Option<u32>,
 }
 
-/// A retry policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RetryPolicy {
-    /// A failure fails the query.
-    None,
-    /// The query runs again.
-    Query,
-    /// The task runs again.
-    Task,
-}
-
-impl RetryPolicy {
-    /// The name, as in properties.
-    pub const fn name(self) -> &'static str {
-        match self {
-            RetryPolicy::None => "NONE",
-            RetryPolicy::Query => "QUERY",
-            RetryPolicy::Task => "TASK",
-        }
-    }
-
-    /// Reads a name, in any case.
-    pub fn parse(text: &str) -> Option<Self> {
-        let all = [RetryPolicy::None, RetryPolicy::Query, RetryPolicy::Task];
-        all.into_iter().find(|policy| policy.name().eq_ignore_ascii_case(text))
-    }
-}
-
 /// `retry-policy*`.
 #[derive(Debug, Clone)]
 pub struct Retry {
@@ -184,6 +157,8 @@ pub struct Retry {
     pub task_memory_growth: f64,
     /// `fault-tolerant-execution-arbitrary-distribution-compute-task-target-size-min`.
     pub task_target_size: DataSize,
+    /// `query.max-spool-size`.
+    pub max_spool_size: DataSize,
 }
 
 /// `exchange-manager.properties`: read and checked.

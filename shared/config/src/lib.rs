@@ -33,7 +33,7 @@ pub mod units;
 
 pub use config::{
     Catalog, Config, ExchangeManager, HttpServer, InternalCommunication, Node, ProcessForwarded,
-    Query, Retry, RetryPolicy, Task,
+    Query, Retry, Task,
 };
 pub use location::{BaseDirectories, DiscoveryUri, S3Location};
 pub use problems::{Problem, Problems};

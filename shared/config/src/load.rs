@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use waterbear_protocol::RetryPolicy;
 use waterbear_protocol::membership::Role;
 
 use crate::config::{
-    ExchangeManager, HttpServer, InternalCommunication, Node, ProcessForwarded, Query, Retry,
-    RetryPolicy, Task,
+    ExchangeManager, HttpServer, InternalCommunication, Node, ProcessForwarded, Query, Retry, Task,
 };
 use crate::location::parse_port;
 use crate::problems::{Origin, Problem};
@@ -334,6 +334,7 @@ impl Load<'_> {
             task_memory: self.settings.get(memory, size),
             task_memory_growth: self.settings.get(growth, number)?,
             task_target_size: self.settings.get(target, size)?,
+            max_spool_size: self.settings.get("query.max-spool-size", size)?,
         })
     }
 
@@ -385,7 +386,7 @@ impl Load<'_> {
 
     fn general_warnings(&mut self, https_required: bool) {
         if !https_required {
-            let text = "statements, plans, rows and tokens travel in clear between nodes; anybody on the network can read them";
+            let text = "statements, plans, rows, tokens and the keys of spooled data travel in clear between nodes; anybody on the network can read them";
             self.reader.warn(format!("{HTTPS_REQUIRED}=false"), text);
         }
     }

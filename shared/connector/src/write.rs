@@ -14,10 +14,13 @@
 //!    that won. All their rows become visible at once, and everything else is discarded. A write
 //!    that is dropped without a commit is aborted: nothing of it stays.
 //!
-//! What task retries ask of a connector later: `commit` must discard attempts that are not among
-//! the winners, finished or not, and must be safe to repeat with the same winners when its answer
-//! was lost. Attempts may still append after the commit of another attempt of their task; what
-//! they write must never become visible.
+//! Under retries (a policy other than NONE) rows are written only if the connector says that it can
+//! keep this contract: [`ConnectorWrites::check_retries`]. So far the coordinator writes all rows, in
+//! one attempt, and takes them from outputs that have won: no row comes twice or is taken back, and
+//! `commit` is called once. What writing on workers will ask of a connector later: `commit` must
+//! discard attempts that are not among the winners, finished or not, and must be safe to repeat with
+//! the same winners when its answer was lost. Attempts may still append after the commit of another
+//! attempt of their task; what they write must never become visible.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -165,6 +168,16 @@ pub trait ConnectorWrites: Send + Sync + Debug {
         }
     }
 
+    /// Makes sure that rows may be written by a query whose tasks run again. Whoever allows it
+    /// promises that all rows of a write become visible at once, at its commit, and that nothing
+    /// stays of a write that is dropped without one.
+    ///
+    /// # Errors
+    /// NOT_SUPPORTED, unless the connector allows it.
+    fn check_retries(&self) -> Result<(), ConnectorError> {
+        refuse("query retries")
+    }
+
     /// DROP TABLE.
     async fn drop_table(&self, _name: &TableName) -> Result<(), ConnectorError> {
         refuse("dropping tables")
@@ -286,6 +299,10 @@ mod tests {
         );
         let begun = ReadOnly.begin(&name, WriteTarget::Insert).await;
         assert_eq!(begun.unwrap_err().to_string(), "This connector does not support inserts");
+        assert_eq!(
+            ReadOnly.check_retries().unwrap_err().to_string(),
+            "This connector does not support query retries"
+        );
         assert_eq!(
             ReadOnly.delete_all(&name).await.unwrap_err().to_string(),
             "This connector does not support modifying table rows"

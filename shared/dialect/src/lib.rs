@@ -73,7 +73,7 @@ pub use pattern::LikePattern;
 pub use plan::{PlannedQuery, full_name, plan_query, plan_view};
 pub use session::statements::{IsolationLevel, Role, SessionStatement};
 pub use session::{
-    PropertyKind, RetryPolicy, SESSION_PROPERTIES, SessionLimits, SessionProperty, check_session,
+    PropertyKind, SESSION_PROPERTIES, SessionLimits, SessionProperty, check_session,
     check_session_property, check_time_zone, is_duration, is_size, max_recursion_depth,
     retry_policy, session_property, shown_duration, shown_size,
 };

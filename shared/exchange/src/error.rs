@@ -39,6 +39,7 @@ impl From<ExchangeError> for Failure {
             }
             FetchError::Dropped(_)
             | FetchError::Broken(_)
+            | FetchError::Storage(_)
             | FetchError::Overloaded
             | FetchError::Refused(_) => ErrorCode::PAGE_TRANSPORT_ERROR,
         };

@@ -91,6 +91,9 @@ pub enum FetchError {
     /// The connection broke: asking again may help.
     #[error("the connection broke: {0}")]
     Broken(String),
+    /// The spool's storage fails: asking again may help, and nobody else has the output.
+    #[error("{0}")]
+    Storage(String),
     /// The node serves too many requests: asking again later helps.
     #[error("it serves too many requests")]
     Overloaded,
@@ -116,6 +119,12 @@ pub trait Fetch: Send + Sync + 'static {
         source: &'a Source,
         request: PageRequest,
     ) -> BoxFuture<'a, Result<Answer, FetchError>>;
+
+    /// True when everything is there already. Producers that still run need all their readers at
+    /// the same time; what is complete can be read source by source.
+    fn is_complete(&self) -> bool {
+        false
+    }
 
     /// Says once that no more is wanted from a source, or that everything has come.
     fn close<'a>(&'a self, source: &'a Source) -> BoxFuture<'a, Result<(), FetchError>>;

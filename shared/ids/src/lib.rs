@@ -18,6 +18,14 @@ pub struct ParseIdError {
     expected: &'static str,
 }
 
+/// FNV-1a (Fowler, Noll, Vo): the same on all nodes and in all processes, unlike the standard
+/// hasher.
+pub fn stable_hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
 /// Serialises through the text form.
 macro_rules! text_serde {
     ($name:ident) => {
@@ -253,6 +261,14 @@ mod tests {
         assert_eq!(attempt.query().stage(3).task(0).attempt(12), attempt);
         let incarnation = Incarnation::random();
         assert_eq!(incarnation.to_string().parse(), Ok(incarnation));
+    }
+
+    #[test]
+    fn the_hash_is_the_same_in_every_build() {
+        // Test vectors of draft-eastlake-fnv.
+        assert_eq!(stable_hash(*b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(stable_hash(*b"a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(stable_hash(*b"foobar"), 0x8594_4171_f739_67e8);
     }
 
     #[test]

@@ -279,9 +279,20 @@ pub struct StatementStats {
     pub peak_memory_bytes: u64,
     /// Bytes written by operators that ran out of memory.
     pub spilled_bytes: u64,
+    /// Bytes that tasks left in the spool. Ours, not Trino's, and absent when there are none: clients
+    /// pass over what they do not know.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub spooled_bytes: u64,
+    /// How often tasks ran again. Ours, like the bytes above.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub task_retries: u64,
     /// The stage that gives the result, with those that feed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root_stage: Option<StageStats>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What a stage has cost so far.
@@ -348,6 +359,17 @@ mod tests {
         assert_eq!(serde_json::from_str::<QueryResults>(&text).unwrap(), results);
         let more = text.replacen('{', r#"{"newKey":{"a":1},"#, 1);
         assert_eq!(serde_json::from_str::<QueryResults>(&more).unwrap(), results);
+    }
+
+    #[test]
+    fn statistics_that_trino_has_not_are_said_only_where_there_are_some() {
+        let mut stats = StatementStats::default();
+        let text = serde_json::to_string(&stats).unwrap();
+        assert!(!text.contains("spooledBytes") && !text.contains("taskRetries"), "{text}");
+        (stats.spooled_bytes, stats.task_retries) = (5, 1);
+        let text = serde_json::to_string(&stats).unwrap();
+        assert!(text.contains(r#""spooledBytes":5,"taskRetries":1"#), "{text}");
+        assert_eq!(serde_json::from_str::<StatementStats>(&text).unwrap(), stats);
     }
 
     #[test]

@@ -1,7 +1,14 @@
 //! Announcements of nodes and views of the cluster.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use waterbear_ids::{Incarnation, NodeId};
+
+/// Silence after which a node counts as lost, and life of an announcement. Nodes announce
+/// themselves, and coordinators ask for their tasks, each second. An attempt that nobody has asked
+/// for so long is not committed.
+pub const LEASE: Duration = Duration::from_secs(3);
 
 /// What a node is in its cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -9,6 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use waterbear_ids::AttemptId;
 use zeroize::Zeroize;
 
+use crate::base64_bytes;
+
 /// The secret with which everything that a query spools is sealed. Made at random for each query;
 /// it travels to workers over mutual TLS and is never in storage.
 #[derive(Clone, PartialEq, Eq)]
@@ -127,22 +129,6 @@ impl CommittedRecord {
         let inline: usize = self.inline.iter().map(|page| page.page.len()).sum();
         let ranges: u64 = self.ranges.iter().map(|range| range.length).sum();
         inline as u64 + ranges
-    }
-}
-
-mod base64_bytes {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    use bytes::Bytes;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&STANDARD.encode(bytes))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        STANDARD.decode(text).map(Bytes::from).map_err(serde::de::Error::custom)
     }
 }
 

@@ -9,9 +9,6 @@ use crate::error::{FormatError, SpoolError};
 use crate::seal::{FrameId, LENGTH_BYTES, ObjectKey, ObjectKind, TAG_BYTES};
 use crate::spool::Spool;
 
-/// So many bytes are read at once, unless a frame is larger.
-const READ_BYTES: usize = 2 << 20;
-
 /// Reads one partition of a committed output, from its first page to its last.
 #[derive(Debug)]
 pub struct RangeReader {
@@ -22,6 +19,7 @@ pub struct RangeReader {
     inline: VecDeque<InlinePage>,
     ranges: VecDeque<Range>,
     current: Option<Current>,
+    read_bytes: usize,
     read_requests: u64,
 }
 
@@ -38,7 +36,8 @@ struct Current {
 }
 
 impl RangeReader {
-    /// A reader of `partition` of what was committed.
+    /// A reader of `partition` of what was committed. About `read_bytes` are read at once, unless
+    /// a frame is larger.
     ///
     /// # Errors
     /// When the record's header is not one.
@@ -47,6 +46,7 @@ impl RangeReader {
         query: &QueryKey,
         record: &CommittedRecord,
         partition: u32,
+        read_bytes: usize,
     ) -> Result<Self, SpoolError> {
         let record = record.only(|own| own == partition);
         let key = match record.header.is_empty() {
@@ -59,7 +59,8 @@ impl RangeReader {
         };
         let inline = record.inline.clone().into();
         let ranges = record.ranges.clone().into();
-        Ok(Self { spool, record, key, inline, ranges, current: None, read_requests: 0 })
+        let (current, read_requests) = (None, 0);
+        Ok(Self { spool, record, key, inline, ranges, current, read_bytes, read_requests })
     }
 
     /// Requests to storage so far.
@@ -70,8 +71,8 @@ impl RangeReader {
     /// The next page; `None` after the last.
     ///
     /// # Errors
-    /// When storage fails, or what it gives is not what was written. The reader must not be used
-    /// after that.
+    /// When storage fails: the next call asks for the same page. Or when what it gives is not what
+    /// was written: the reader must not be used after that.
     pub async fn next_page(&mut self) -> Result<Option<Bytes>, SpoolError> {
         if let Some(page) = self.inline.pop_front() {
             return Ok(Some(page.page));
@@ -95,7 +96,7 @@ impl RangeReader {
         let Some(current) = &mut self.current else { return Ok(&[]) };
         while current.bytes.len() < wanted {
             let left = current.range.length.saturating_sub(current.read);
-            let ask = left.min(READ_BYTES.max(wanted - current.bytes.len()) as u64) as usize;
+            let ask = left.min(self.read_bytes.max(wanted - current.bytes.len()) as u64) as usize;
             let offset = current.range.offset + current.read;
             let store = self.spool.store(&self.record.location)?;
             let bytes = match ask {

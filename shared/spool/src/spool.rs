@@ -4,15 +4,20 @@
 //! namespace is derived from the cluster's secret, so that clusters can share a location. Nothing
 //! depends on listing: whoever looks for an object knows its key.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use waterbear_ids::{AttemptId, QueryId};
+use waterbear_ids::{AttemptId, QueryId, stable_hash};
 use waterbear_protocol::spool::{CommittedRecord, QueryKey};
 
 use crate::error::{FormatError, SpoolError, StoreError, StoreErrorKind};
+use crate::ranges::RangeReader;
 use crate::record;
 pub use crate::seal::ObjectKind;
 use crate::store::Store;
+
+/// So many bytes are read at once to see whether an output is whole.
+const VERIFY_BYTES: usize = 2 << 20;
 
 /// A base directory and the storage behind it.
 #[derive(Debug, Clone)]
@@ -59,7 +64,7 @@ impl Spool {
             self.locations().filter(|name| !avoid.iter().any(|a| a == name)).collect();
         let all: Vec<_> = self.locations().collect();
         let choice = if good.is_empty() { all } else { good };
-        let index = fnv(attempt.to_string().as_bytes()) % choice.len().max(1) as u64;
+        let index = stable_hash(attempt.to_string().bytes()) % choice.len().max(1) as u64;
         choice.get(index as usize).copied()
     }
 
@@ -116,6 +121,32 @@ impl Spool {
         }
     }
 
+    /// Reads all that an attempt has committed, to see whether it is whole.
+    ///
+    /// # Errors
+    /// What is gone or damaged, or that it cannot be told.
+    pub async fn verify(
+        &self,
+        query: &QueryKey,
+        committed: &CommittedRecord,
+    ) -> Result<(), SpoolError> {
+        let attempt = &committed.attempt;
+        let stored = self.committed(query, attempt, &committed.location).await?;
+        if stored.as_ref() != Some(committed) {
+            let object = format!("the record of {attempt} in {}", committed.location);
+            let error = FormatError::Record("it is not what was committed".to_owned());
+            return Err(SpoolError::Damaged { object, error });
+        }
+        let partitions: BTreeSet<_> =
+            committed.ranges.iter().map(|range| range.partition).collect();
+        for partition in partitions {
+            let spool = self.clone();
+            let mut reader = RangeReader::new(spool, query, committed, partition, VERIFY_BYTES)?;
+            while reader.next_page().await?.is_some() {}
+        }
+        Ok(())
+    }
+
     /// Deletes everything of a query, in all locations.
     ///
     /// # Errors
@@ -145,11 +176,4 @@ impl Spool {
         queries.dedup();
         Ok(queries)
     }
-}
-
-/// FNV-1a (Fowler, Noll, Vo): the same on all nodes and in all processes.
-fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }

@@ -151,17 +151,19 @@ impl AttemptWriter {
         } else {
             self.write_run(last).await?;
         }
-        let mut requests = 1;
-        if let Some(mut object) = self.object.take() {
+        let mut object = self.object.take();
+        if let Some(object) = &mut object {
             object.flush().await?;
             self.record.data_bytes = object.offset;
-            requests += object.requests;
-            object.sink.finish().await?;
         }
         let sealed = record::seal(&self.record, &self.key).map_err(|error| self.failed(error))?;
         let written_bytes = self.record.data_bytes + sealed.len() as u64;
+        let requests = 1 + object.as_ref().map_or(0, |object| object.requests);
         let name = self.spool.key(&self.record.attempt, ObjectKind::Record);
-        self.spool.store(&self.record.location)?.put(&name, sealed.into()).await?;
+        match object {
+            Some(object) => object.sink.finish(&name, sealed.into()).await?,
+            None => self.spool.store(&self.record.location)?.put(&name, sealed.into()).await?,
+        }
         Ok(FinishedAttempt { record: self.record, written_bytes, write_requests: requests })
     }
 

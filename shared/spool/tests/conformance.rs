@@ -20,6 +20,9 @@ use waterbear_spool::{
 
 const KEY: QueryKey = QueryKey::from_bytes([42; 32]);
 
+/// What readers read at once.
+const READ_BYTES: usize = 1 << 20;
+
 /// Every kind, each empty.
 fn stores() -> Vec<(Arc<dyn Store>, Option<tempfile::TempDir>)> {
     let folder = tempfile::tempdir().unwrap();
@@ -44,8 +47,9 @@ async fn what_was_written_is_read_in_whole_and_in_parts() {
         for piece in 0..10_u8 {
             sink.write(vec![piece; 1000]).await.unwrap();
         }
-        sink.finish().await.unwrap();
+        sink.finish("q/with", Bytes::from_static(b"de")).await.unwrap();
         assert_eq!(store.get("q/small").await.unwrap(), "abc");
+        assert_eq!(store.get("q/with").await.unwrap(), "de");
         let part = store.get_range("q/large", 1999, 1002).await.unwrap();
         assert_eq!((part.len(), part[0], part[1], part[1001]), (1002, 1, 2, 3), "{store:?}");
         assert_eq!(store.get_range("q/large", 9_999, 50).await.unwrap(), [9][..]);
@@ -61,6 +65,9 @@ async fn an_object_is_written_once() {
         let again = store.put("q/x", Bytes::from_static(b"2")).await.unwrap_err();
         assert_eq!(again.kind, StoreErrorKind::Exists, "{again}");
         let again = store.create("q/x").await.unwrap_err();
+        assert_eq!(again.kind, StoreErrorKind::Exists, "{again}");
+        let sink = store.create("q/y").await.unwrap();
+        let again = sink.finish("q/x", Bytes::from_static(b"2")).await.unwrap_err();
         assert_eq!(again.kind, StoreErrorKind::Exists, "{again}");
         assert_eq!(store.get("q/x").await.unwrap(), "1");
     }
@@ -148,7 +155,7 @@ async fn read(
     record: &CommittedRecord,
     partition: u32,
 ) -> Result<Vec<Bytes>, SpoolError> {
-    let mut reader = RangeReader::new(spool.clone(), &KEY, record, partition)?;
+    let mut reader = RangeReader::new(spool.clone(), &KEY, record, partition, READ_BYTES)?;
     let mut pages = Vec::new();
     while let Some(page) = reader.next_page().await? {
         pages.push(page);
@@ -243,10 +250,12 @@ async fn no_damage_goes_unseen() {
             }
             _ => bytes[40..].shuffle(&mut random),
         }));
+        let whole = spool.verify(&KEY, &record).await;
         let found = [read(&spool, &record, 0).await, read(&spool, &record, 1).await];
         let errors: Vec<_> = found.iter().filter_map(|read| read.as_ref().err()).collect();
         assert!(harmless || !errors.is_empty(), "attempt {number}");
         assert!(errors.iter().all(|error| error.is_loss()), "{errors:?}");
+        assert_eq!(whole.is_err(), !errors.is_empty(), "{whole:?}");
         for (found, expected) in found.iter().zip(&expected) {
             assert!(found.is_err() || found == expected, "attempt {number}: other pages");
         }
@@ -260,8 +269,10 @@ async fn a_missing_object_is_a_loss_and_a_damaged_record_no_commit() {
     let page = SpoolPage { bytes: vec![1; 100_000].into(), rows: 1 };
     let record = write(&spool, 0, &[vec![(0, vec![page])]]).await.record;
     assert!(spool.committed(&KEY, &attempt(1), "here").await.unwrap().is_none());
+    spool.verify(&KEY, &record).await.unwrap();
     memory.damage(&spool.key(&attempt(0), ObjectKind::Record), |bytes| bytes[50] ^= 1);
     assert!(spool.committed(&KEY, &attempt(0), "here").await.unwrap().is_none());
+    assert!(spool.verify(&KEY, &record).await.unwrap_err().is_loss());
     spool.delete_query(attempt(0).query()).await.unwrap();
     assert_eq!(memory.keys(), Vec::<String>::new());
     let error = read(&spool, &record, 0).await.unwrap_err();

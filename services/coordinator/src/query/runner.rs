@@ -13,14 +13,12 @@ use futures::{StreamExt, TryStreamExt};
 use waterbear_membership::Membership;
 use waterbear_protocol::membership::NodeInfo;
 use waterbear_protocol::task::TaskSession;
-use waterbear_protocol::{ErrorCode, Failure};
+use waterbear_protocol::{ErrorCode, Failure, RetryPolicy};
 
 use super::handle::QueryState;
 use super::pad::padded;
 use super::{Output, OutputColumn, QueryHandle, StatementRunner};
-use waterbear_dialect::{
-    self as dialect, ParsedQuery, PlannedQuery, RetryPolicy, SessionStatement, Statement,
-};
+use waterbear_dialect::{self as dialect, ParsedQuery, PlannedQuery, SessionStatement, Statement};
 
 use crate::catalogs::Catalogs;
 
@@ -201,7 +199,10 @@ impl Runner {
     }
 
     /// What runs again if this query fails.
-    fn retry_policy(&self, query: &QueryHandle) -> Result<RetryPolicy, Failure> {
+    ///
+    /// # Errors
+    /// When the session asks for what is not allowed, or needs a spool that there is not.
+    pub(crate) fn retry_policy(&self, query: &QueryHandle) -> Result<RetryPolicy, Failure> {
         let asked = dialect::retry_policy(query.context());
         let policy = asked.unwrap_or(self.options.retry_policy);
         if asked.is_some() && !self.options.allowed_policies.contains(&policy) {

@@ -1,6 +1,6 @@
 //! Which worker runs which task. Pure.
 
-use waterbear_ids::QueryId;
+use waterbear_ids::{QueryId, stable_hash};
 use waterbear_protocol::membership::NodeInfo;
 
 /// The worker for task `task` of a stage of `tasks` tasks, as index into the sorted worker list.
@@ -11,12 +11,9 @@ pub fn worker_of_task(query: &QueryId, stage: u32, task: u32, tasks: u32, worker
     ((start + u64::from(task)) % workers.max(1) as u64) as usize
 }
 
-/// FNV-1a over the query id and the stage: stable across processes, unlike the standard hasher.
+/// A number that is the query's and the stage's own.
 fn spread(query: &QueryId, stage: u32) -> u64 {
-    let bytes = query.as_str().bytes().chain(stage.to_le_bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    stable_hash(query.as_str().bytes().chain(stage.to_le_bytes()))
 }
 
 /// Workers in the order in which placement counts them: by node id.

@@ -25,6 +25,7 @@ use waterbear_protocol::task::{
 use waterbear_protocol::{ErrorCode, Failure};
 
 use super::Endings;
+use super::health::Health;
 use super::placement::worker_of_task;
 use super::spooled::SpooledScheduler;
 use super::watch::{self, End, Watched};
@@ -55,8 +56,8 @@ pub struct RunOptions {
     pub io: Handle,
     /// Counts what the coordinator reads of exchanges.
     pub exchange_metrics: ExchangeMetrics,
-    /// How long a worker may be silent before it counts as lost.
-    pub lease: Duration,
+    /// Which workers are silent.
+    pub health: Health,
     /// What is still to be done when a query has ended.
     pub endings: Endings,
     /// Runs queries under retry-policy TASK; none without an exchange manager.
@@ -243,10 +244,10 @@ struct Run {
 
 impl Run {
     async fn create(&self, requests: Vec<TaskRequest>) -> Result<(), Failure> {
-        let created =
-            self.tasks.iter().zip(&requests).map(|(task, request)| {
-                task.create(&self.options.control, request, self.options.lease)
-            });
+        let created = self.tasks.iter().zip(&requests).map(|(task, request)| async move {
+            let contact = self.options.health.contact(task.node());
+            task.create(&self.options.control, request, &contact).await
+        });
         join_all(created).await.into_iter().collect::<Result<Vec<()>, End>>()?;
         self.report();
         Ok(())
@@ -258,8 +259,8 @@ impl Run {
             let failures = failures.clone();
             self.options.io.spawn(async move {
                 let (task, options) = (&run.tasks[index], &run.options);
-                let done =
-                    watch::until_done(task, &options.control, options.lease, || run.report());
+                let contact = options.health.contact(task.node());
+                let done = watch::until_done(task, &options.control, &contact, || run.report());
                 tokio::select! {
                     () = run.stop.cancelled() => {}
                     done = done => {
@@ -299,7 +300,8 @@ impl Run {
     /// Aborts every task that is not done, and keeps the final statistics.
     async fn abort(&self) {
         let running = self.tasks.iter().filter(|task| !task.is_done());
-        join_all(running.map(|task| task.abort(&self.options.control))).await;
+        // Who cannot be asked frees it by himself.
+        let _ = join_all(running.map(|task| task.abort(&self.options.control))).await;
         self.report();
     }
 

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use waterbear_connector::{Column, ConnectorTable, TableDefinition, TableWrite, WriteTarget};
+use waterbear_connector::{
+    Column, ConnectorError, ConnectorTable, ConnectorWrites, TableDefinition, TableName,
+    TableWrite, WriteTarget,
+};
 use waterbear_dialect::{
     Name, ParsedQuery, PlannedQuery, QualifiedName, WriteAction, session_zone_name,
 };
-use waterbear_protocol::{ErrorCode, Failure};
+use waterbear_protocol::{ErrorCode, Failure, RetryPolicy};
 use waterbear_types::TrinoType;
 
 use super::Change;
@@ -54,9 +57,8 @@ pub(super) async fn create_table_as(
     let columns = columns_of(&planned, aliases.as_deref(), change)?;
     let coercion = Coercion::straight(&columns);
     let definition = TableDefinition { columns, comment: comment.clone() };
-    let writes = place.connector.writes();
-    let write = writes
-        .begin(&place.name, WriteTarget::Create(definition))
+    let (writes, policy) = (place.connector.writes(), runner.retry_policy(query)?);
+    let write = begin(writes, &place.name, WriteTarget::Create(definition), policy)
         .await
         .map_err(|error| change.located(error))?;
     let batches = match with_data {
@@ -64,6 +66,21 @@ pub(super) async fn create_table_as(
         false => futures::stream::empty().boxed(),
     };
     Ok(Output::update("CREATE TABLE", write_all(write, batches, coercion)))
+}
+
+/// Begins a write, before anything is done for it.
+async fn begin(
+    writes: &dyn ConnectorWrites,
+    name: &TableName,
+    target: WriteTarget,
+    policy: RetryPolicy,
+) -> Result<Arc<dyn TableWrite>, ConnectorError> {
+    // What cannot be written at all is refused for that.
+    let write = writes.begin(name, target).await?;
+    if policy != RetryPolicy::None {
+        writes.check_retries()?;
+    }
+    Ok(write)
 }
 
 /// INSERT INTO, checked and planned.
@@ -100,10 +117,8 @@ pub(super) async fn insert(
 ) -> Result<Output, Failure> {
     let PlannedInsert { place, table: found, sources, planned } =
         plan_insert(change, runner, query, target, source).await?;
-    let write = place
-        .connector
-        .writes()
-        .begin(&place.name, WriteTarget::Insert)
+    let (writes, policy) = (place.connector.writes(), runner.retry_policy(query)?);
+    let write = begin(writes, &place.name, WriteTarget::Insert, policy)
         .await
         .map_err(|error| change.located(error))?;
     if write.columns() != found.columns() {
@@ -200,4 +215,59 @@ async fn write_all(
     }
     let written = attempt.finish().await.map_err(connector_failure)?;
     write.commit(&[written]).await.map_err(connector_failure)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use async_trait::async_trait;
+    use waterbear_connector::{Connector, create};
+
+    use super::*;
+
+    /// Writes like the connector `memory`, but cannot promise what retries ask for.
+    #[derive(Debug)]
+    struct Once(Arc<dyn Connector>);
+
+    #[async_trait]
+    impl ConnectorWrites for Once {
+        async fn begin(
+            &self,
+            name: &TableName,
+            target: WriteTarget,
+        ) -> Result<Arc<dyn TableWrite>, ConnectorError> {
+            self.0.writes().begin(name, target).await
+        }
+    }
+
+    #[tokio::test]
+    async fn under_retries_only_connectors_that_allow_it_are_written_to() {
+        let memory = create("m", "memory", &BTreeMap::new()).unwrap();
+        let once = Once(Arc::clone(&memory));
+        let name = TableName { schema: "default".into(), table: "t".into() };
+        let target = || WriteTarget::Create(TableDefinition { columns: vec![], comment: None });
+        for policy in [RetryPolicy::None, RetryPolicy::Query, RetryPolicy::Task] {
+            assert!(begin(memory.writes(), &name, target(), policy).await.is_ok());
+            let begun = begin(&once, &name, target(), policy).await;
+            if policy == RetryPolicy::None {
+                assert!(begun.is_ok());
+                continue;
+            }
+            let failure = connector_failure(begun.unwrap_err());
+            assert_eq!(failure.code, ErrorCode::NOT_SUPPORTED);
+            assert_eq!(failure.message, "This connector does not support query retries");
+        }
+        assert_eq!(memory.tables("default").await.unwrap(), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_at_all_is_refused_for_that() {
+        let tpch = create("t", "tpch", &BTreeMap::new()).unwrap();
+        let name = TableName { schema: "tiny".into(), table: "nation".into() };
+        let begun = begin(tpch.writes(), &name, WriteTarget::Insert, RetryPolicy::Task).await;
+        let refused = begun.unwrap_err().to_string();
+        assert_eq!(refused, "This connector does not support inserts");
+    }
 }

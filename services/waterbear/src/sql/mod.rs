@@ -9,11 +9,11 @@
 mod args;
 mod output;
 mod pager;
-mod progress;
+pub(crate) mod progress;
 mod prompt;
-mod protocol;
+pub(crate) mod protocol;
 pub(crate) mod request;
-mod session;
+pub(crate) mod session;
 mod statements;
 
 use std::io::{self, BufRead, IsTerminal, Write};

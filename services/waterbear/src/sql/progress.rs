@@ -45,8 +45,12 @@ fn line(stats: &StatementStats) -> String {
     let (mut stages, mut done) = (0, 0);
     count_stages(stats.root_stage.as_ref(), &mut stages, &mut done);
     let filled = (percent / 5.0) as usize;
+    let again = match stats.task_retries {
+        0 => String::new(),
+        retries => format!("  [{}]", retried(retries)),
+    };
     format!(
-        "{}:{:02} {:<9} stages {done}/{stages}  splits {}/{}  [{} rows, {}]  [{}{}] {percent:.0}%",
+        "{}:{:02} {:<9} stages {done}/{stages}  splits {}/{}  [{} rows, {}]{again}  [{}{}] {percent:.0}%",
         elapsed / 60,
         elapsed % 60,
         stats.state,
@@ -69,14 +73,27 @@ fn count_stages(stage: Option<&StageStats>, all: &mut u64, done: &mut u64) {
     }
 }
 
+fn retried(retries: u64) -> String {
+    format!("{retries} task {}", if retries == 1 { "retry" } else { "retries" })
+}
+
+/// What Trino has not: the spool, and what ran again. Nothing for most queries.
+pub fn spooled(stats: &StatementStats) -> Option<String> {
+    let retries = (stats.task_retries > 0).then(|| retried(stats.task_retries));
+    let bytes = (stats.spooled_bytes > 0).then(|| format!("{} spooled", size(stats.spooled_bytes)));
+    let said: Vec<_> = bytes.into_iter().chain(retries).collect();
+    (!said.is_empty()).then(|| said.join(", "))
+}
+
 /// What a statement has cost, as Trino's CLI says it after each statement at its prompt.
 pub fn summary(id: &str, stats: &StatementStats) -> String {
     let seconds = stats.elapsed_time_millis as f64 / 1000.0;
     let rate = |value: u64| if seconds > 0.0 { (value as f64 / seconds) as u64 } else { 0 };
     let nodes = if stats.nodes == 1 { "node" } else { "nodes" };
     let done = stats.progress_percentage.unwrap_or(100.0);
+    let spooled = spooled(stats).map(|text| format!("{text}\n")).unwrap_or_default();
     format!(
-        "\nQuery {id}, {}, {} {nodes}\nSplits: {} total, {} done ({done:.2}%)\n{seconds:.2} [{} rows, {}] [{} rows/s, {}/s]\n",
+        "\nQuery {id}, {}, {} {nodes}\nSplits: {} total, {} done ({done:.2}%)\n{seconds:.2} [{} rows, {}] [{} rows/s, {}/s]\n{spooled}",
         stats.state,
         stats.nodes,
         stats.total_splits,
@@ -151,5 +168,11 @@ mod tests {
             "\nQuery q1, RUNNING, 2 nodes\nSplits: 12 total, 3 done (25.00%)\n\
              65.00 [1.5K rows, 2.0KB] [23 rows/s, 31B/s]\n"
         );
+        let stats = StatementStats { task_retries: 2, spooled_bytes: 12 << 20, ..stats };
+        assert_eq!(
+            line(&stats),
+            "1:05 RUNNING   stages 1/2  splits 3/12  [1.5K rows, 2.0KB]  [2 task retries]  [=====               ] 25%"
+        );
+        assert!(summary("q1", &stats).ends_with("31B/s]\n12.0MB spooled, 2 task retries\n"));
     }
 }

@@ -4,11 +4,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use waterbear_protocol::RetryPolicy;
 use waterbear_protocol::membership::Role;
 
-use crate::{
-    BaseDirectories, Config, MemorySize, Problems, Process, ProcessForwarded, RetryPolicy,
-};
+use crate::{BaseDirectories, Config, MemorySize, Problems, Process, ProcessForwarded};
 
 mod catalogs;
 mod secrets;
@@ -266,7 +265,7 @@ fn what_has_no_effect_is_said_once_for_all_such_properties() {
     );
     let clear = Etc::with("internal-communication.https.required=false\n");
     let clear = clear.load(Role::Coordinator).unwrap();
-    assert!(clear.warnings[0].contains("in clear"), "{:?}", clear.warnings);
+    assert!(clear.warnings[0].contains("keys of spooled data travel in clear"), "{clear:?}");
 }
 
 #[test]

@@ -177,8 +177,26 @@ fn named(path: &Path, error: DataFusionError) -> DataFusionError {
     if text.contains(path.as_ref()) {
         return error;
     }
-    let message = format!("/{path}: {text}");
-    DataFusionError::External(Box::new(Failure::new(ErrorCode::GENERIC_USER_ERROR, message)))
+    let code = match error.find_root() {
+        DataFusionError::ResourcesExhausted(_) => return error,
+        _ if storage_failed(&error) => ErrorCode::GENERIC_INTERNAL_ERROR,
+        _ => ErrorCode::GENERIC_USER_ERROR,
+    };
+    DataFusionError::External(Box::new(Failure::new(code, format!("/{path}: {text}"))))
+}
+
+/// True when a file could not be read, rather than that its bytes make no sense: another try, or
+/// another node, may read it.
+fn storage_failed(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind;
+    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    match kind {
+        // What decompression says of bytes that are not what they should be.
+        Some(ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof) => false,
+        // Wrapped in one that says nothing of its own.
+        Some(ErrorKind::Other) | None => error.source().is_some_and(storage_failed),
+        Some(_) => true,
+    }
 }
 
 /// A store that gives files of known versions only.
@@ -214,7 +232,9 @@ impl GuardedStore {
         let found = self.inner.get_opts(location, options).await.map_err(|error| match error {
             Error::NotFound { .. } if known.is_some() => changed(location, "vanished"),
             // A range behind the end: the file has become shorter.
-            Error::Generic { .. } if known.is_some() => changed(location, "changed"),
+            Error::Generic { .. } if known.is_some() && !storage_failed(&error) => {
+                changed(location, "changed")
+            }
             other => other,
         })?;
         match known {
@@ -299,5 +319,48 @@ impl ObjectStore for GuardedStore {
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> StoreResult<()> {
         self.inner.copy_opts(from, to, options).await
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn code_of(error: DataFusionError) -> Option<ErrorCode> {
+        match named(&Path::from("lake/t/a.csv"), error) {
+            DataFusionError::External(error) => {
+                let failure = error.downcast_ref::<Failure>().unwrap();
+                assert!(failure.message.starts_with("/lake/t/a.csv: "), "{failure}");
+                Some(failure.code)
+            }
+            _ => None,
+        }
+    }
+
+    fn stored(error: io::Error) -> DataFusionError {
+        let source = Box::new(error);
+        let error = datafusion::object_store::Error::Generic { store: "files", source };
+        DataFusionError::from(error).context("while reading")
+    }
+
+    #[test]
+    fn a_file_is_blamed_for_its_bytes_and_not_for_its_disk() {
+        let csv = arrow::error::ArrowError::CsvError("incorrect number of fields".into());
+        assert_eq!(code_of(csv.into()), Some(ErrorCode::GENERIC_USER_ERROR));
+        let gzip = io::Error::new(io::ErrorKind::InvalidInput, "corrupt deflate stream");
+        assert_eq!(code_of(stored(gzip)), Some(ErrorCode::GENERIC_USER_ERROR));
+        let device = io::Error::from_raw_os_error(5);
+        assert_eq!(code_of(stored(device)), Some(ErrorCode::GENERIC_INTERNAL_ERROR));
+        let stale = io::Error::from(io::ErrorKind::StaleNetworkFileHandle);
+        assert_eq!(code_of(stored(stale)), Some(ErrorCode::GENERIC_INTERNAL_ERROR));
+    }
+
+    #[test]
+    fn want_of_memory_is_not_the_files_fault() {
+        let error = DataFusionError::ResourcesExhausted("no more".into()).context("reading");
+        assert_eq!(code_of(error), None);
     }
 }

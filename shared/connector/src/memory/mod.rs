@@ -110,6 +110,10 @@ impl ConnectorWrites for MemoryConnector {
         write::begin(&self.store, name, target)
     }
 
+    fn check_retries(&self) -> Result<(), ConnectorError> {
+        Ok(())
+    }
+
     async fn drop_table(&self, name: &TableName) -> Result<(), ConnectorError> {
         self.store.drop_table(name)
     }

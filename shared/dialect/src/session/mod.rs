@@ -2,7 +2,7 @@
 //! those that read or change it.
 
 use waterbear_functions::datetime::Zone;
-use waterbear_protocol::{ErrorCode, Failure};
+use waterbear_protocol::{ErrorCode, Failure, RetryPolicy};
 
 use crate::ClientContext;
 use crate::temporal::session_zone;
@@ -11,8 +11,8 @@ mod properties;
 pub(crate) mod statements;
 
 pub use properties::{
-    PropertyKind, RetryPolicy, SESSION_PROPERTIES, SessionLimits, SessionProperty, is_duration,
-    is_size, max_recursion_depth, retry_policy, session_property, shown_duration, shown_size,
+    PropertyKind, SESSION_PROPERTIES, SessionLimits, SessionProperty, is_duration, is_size,
+    max_recursion_depth, retry_policy, session_property, shown_duration, shown_size,
 };
 
 /// Checks a session before its statement runs.

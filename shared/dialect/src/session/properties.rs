@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use waterbear_config::DataSize;
 use waterbear_config::units::parse_duration;
+use waterbear_protocol::RetryPolicy;
 
 /// A session property.
 #[derive(Debug, Clone, Copy)]
@@ -160,34 +161,6 @@ impl SessionProperty {
 /// The most steps of a WITH RECURSIVE, where the session sets them.
 pub fn max_recursion_depth(context: &crate::ClientContext) -> Option<u32> {
     context.session_properties.get("max_recursion_depth")?.parse().ok()
-}
-
-/// What runs again after a failure (`retry-policy`, session `retry_policy`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryPolicy {
-    /// Nothing: a failure fails the query.
-    None,
-    /// The query.
-    Query,
-    /// The task.
-    Task,
-}
-
-impl RetryPolicy {
-    /// The name, as in properties.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "NONE",
-            Self::Query => "QUERY",
-            Self::Task => "TASK",
-        }
-    }
-
-    /// Reads a name, in any case.
-    pub fn parse(text: &str) -> Option<Self> {
-        let all = [Self::None, Self::Query, Self::Task];
-        all.into_iter().find(|policy| policy.name().eq_ignore_ascii_case(text))
-    }
 }
 
 /// What runs again, where the session says so.

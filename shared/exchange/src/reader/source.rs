@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -14,8 +14,9 @@ use crate::metric::ExchangeMetrics;
 
 /// How long a broken connection is tried again before the producer counts as unreachable.
 const BROKEN_PATIENCE: Duration = Duration::from_secs(1);
-/// How long a node may refuse for load: it is alive, and will have time.
-const OVERLOADED_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a node may refuse for load, and storage may fail: who is alive will have time, and
+/// what was committed is nowhere else.
+const LONG_PATIENCE: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// How long it may take to tell a producer that its reader is closed.
@@ -42,6 +43,8 @@ pub(super) struct SourceReader {
     pub(super) fetch: Arc<dyn Fetch>,
     pub(super) budget: Arc<Budget>,
     pub(super) events: mpsc::UnboundedSender<Event>,
+    /// Sources that are complete take turns.
+    pub(super) turns: Option<Arc<Semaphore>>,
     pub(super) max_bytes: usize,
     pub(super) max_wait: Duration,
     pub(super) input_bytes: Arc<AtomicU64>,
@@ -71,6 +74,11 @@ impl SourceReader {
     }
 
     async fn read_to_end(&self) -> Result<(), FetchError> {
+        let _turn = match &self.turns {
+            // It is never closed.
+            Some(turns) => Some((turns.acquire().await, self.budget.reading(self.max_bytes))),
+            None => None,
+        };
         let mut token = 0;
         loop {
             self.budget.room().await;
@@ -112,7 +120,7 @@ impl SourceReader {
             };
             let patience = match error {
                 FetchError::Broken(_) => BROKEN_PATIENCE,
-                FetchError::Overloaded => OVERLOADED_PATIENCE,
+                FetchError::Overloaded | FetchError::Storage(_) => LONG_PATIENCE,
                 _ => return Err(error),
             };
             let since = *failing_since.get_or_insert_with(Instant::now);

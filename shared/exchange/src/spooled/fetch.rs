@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arrow::buffer::Buffer;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::OnceCell;
 use waterbear_ids::AttemptId;
 use waterbear_protocol::spool::{CommittedRecord, QueryKey};
+use waterbear_protocol::task::TaskSpool;
 use waterbear_spool::{RangeReader, Spool, SpoolError};
 
 use crate::fetch::{Answer, Fetch, FetchError, Fetched, PageRequest, Source};
@@ -18,10 +20,26 @@ use crate::fetch::{Answer, Fetch, FetchError, Fetched, PageRequest, Source};
 pub struct SpoolFetch {
     spool: Spool,
     key: QueryKey,
-    outputs: HashMap<AttemptId, CommittedRecord>,
+    outputs: HashMap<AttemptId, Output>,
     /// Where each source stands between two questions.
     cursors: Mutex<HashMap<(AttemptId, u32), Cursor>>,
     requests: Arc<AtomicU64>,
+}
+
+/// What a producer has committed, as far as it is read here.
+#[derive(Debug)]
+struct Output {
+    record: CommittedRecord,
+    /// Partitions whose rows are not known from the request: they lie in the stored record.
+    in_record: Vec<u32>,
+    /// The stored record's rows of these partitions, read once for all of them.
+    stored: OnceCell<CommittedRecord>,
+}
+
+impl Output {
+    fn new(record: CommittedRecord, in_record: Vec<u32>) -> (AttemptId, Self) {
+        (record.attempt.clone(), Self { record, in_record, stored: OnceCell::new() })
+    }
 }
 
 #[derive(Debug)]
@@ -39,16 +57,29 @@ impl SpoolFetch {
         outputs: Vec<CommittedRecord>,
         requests: Arc<AtomicU64>,
     ) -> Self {
-        let outputs = outputs.into_iter().map(|record| (record.attempt.clone(), record)).collect();
+        let outputs = outputs.into_iter().map(|record| Output::new(record, Vec::new())).collect();
         Self { spool, key, outputs, cursors: Mutex::default(), requests }
+    }
+
+    /// Reads the inputs of a task.
+    pub fn for_task(spool: Spool, task: TaskSpool, requests: Arc<AtomicU64>) -> Self {
+        let mut fetch = Self::new(spool, task.key, Vec::new(), requests);
+        let mut in_records: HashMap<_, _> =
+            task.in_records.into_iter().map(|own| (own.input, own.partitions)).collect();
+        let outputs = (0..).zip(task.inputs).map(|(input, record)| {
+            Output::new(record, in_records.remove(&input).unwrap_or_default())
+        });
+        fetch.outputs = outputs.collect();
+        fetch
     }
 
     fn cursors(&self) -> MutexGuard<'_, HashMap<(AttemptId, u32), Cursor>> {
         self.cursors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The source's cursor at `token`; pages before it are read again if it stands elsewhere.
-    async fn cursor(&self, source: &Source, token: u64) -> Result<Cursor, FetchError> {
+    /// The source's cursor at the token; pages before it are read again if it stands elsewhere.
+    async fn cursor(&self, source: &Source, request: PageRequest) -> Result<Cursor, FetchError> {
+        let PageRequest { token, max_bytes, .. } = request;
         let attempt = &source.producer.attempt;
         let kept = self.cursors().remove(&(attempt.clone(), source.partition));
         if let Some(cursor) = kept
@@ -56,11 +87,15 @@ impl SpoolFetch {
         {
             return Ok(cursor);
         }
-        let record = self.outputs.get(attempt).ok_or_else(|| {
+        let output = self.outputs.get(attempt).ok_or_else(|| {
             FetchError::Refused(format!("the task's request does not say where {attempt} is"))
         })?;
+        let record = match output.in_record.contains(&source.partition) {
+            true => output.stored.get_or_try_init(|| self.stored(output)).await?,
+            false => &output.record,
+        };
         let spool = self.spool.clone();
-        let reader = RangeReader::new(spool, &self.key, record, source.partition);
+        let reader = RangeReader::new(spool, &self.key, record, source.partition, max_bytes);
         let mut cursor = Cursor { token: 0, reader: reader.map_err(|error| failed(&error))? };
         while cursor.token < token {
             self.next(&mut cursor)
@@ -68,6 +103,16 @@ impl SpoolFetch {
                 .ok_or_else(|| FetchError::Malformed(format!("it has no page {}", cursor.token)))?;
         }
         Ok(cursor)
+    }
+
+    async fn stored(&self, output: &Output) -> Result<CommittedRecord, FetchError> {
+        let CommittedRecord { attempt, location, .. } = &output.record;
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let stored = self.spool.committed(&self.key, attempt, location).await;
+        let stored = stored.map_err(|error| failed(&error))?.ok_or_else(|| {
+            FetchError::Lost(format!("the record of {attempt} is gone from {location}, or damaged"))
+        })?;
+        Ok(stored.only(|partition| output.in_record.contains(&partition)))
     }
 
     async fn next(&self, cursor: &mut Cursor) -> Result<Option<Buffer>, FetchError> {
@@ -81,22 +126,36 @@ impl SpoolFetch {
     }
 
     async fn read(&self, source: &Source, request: PageRequest) -> Result<Answer, FetchError> {
-        let mut cursor = self.cursor(source, request.token).await?;
+        let mut cursor = self.cursor(source, request).await?;
         let (mut pages, mut bytes, mut complete) = (Vec::new(), 0, false);
+        let mut failed = None;
         while bytes < request.max_bytes {
-            let Some(page) = self.next(&mut cursor).await? else {
-                complete = true;
-                break;
-            };
-            bytes += page.len();
-            pages.push(Fetched::Page(page));
+            match self.next(&mut cursor).await {
+                Ok(Some(page)) => {
+                    bytes += page.len();
+                    pages.push(Fetched::Page(page));
+                }
+                Ok(None) => {
+                    complete = true;
+                    break;
+                }
+                Err(error @ FetchError::Storage(_)) => {
+                    failed = Some(error);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
         }
         let next_token = cursor.token;
         if !complete {
             let source = (source.producer.attempt.clone(), source.partition);
             self.cursors().insert(source, cursor);
         }
-        Ok(Answer { pages, next_token, complete, wire_bytes: bytes })
+        match failed {
+            // What came before is handed on; the next question is for the same page.
+            Some(error) if pages.is_empty() => Err(error),
+            _ => Ok(Answer { pages, next_token, complete, wire_bytes: bytes }),
+        }
     }
 }
 
@@ -116,6 +175,10 @@ impl Fetch for SpoolFetch {
         .boxed()
     }
 
+    fn is_complete(&self) -> bool {
+        true
+    }
+
     fn close<'a>(&'a self, source: &'a Source) -> BoxFuture<'a, Result<(), FetchError>> {
         self.cursors().remove(&(source.producer.attempt.clone(), source.partition));
         async { Ok(()) }.boxed()
@@ -126,8 +189,7 @@ fn failed(error: &SpoolError) -> FetchError {
     let text = error.to_string();
     match error {
         error if error.is_loss() => FetchError::Lost(text),
-        // Asked again for a while.
-        SpoolError::Store(_) => FetchError::Broken(text),
+        SpoolError::Store(_) => FetchError::Storage(text),
         _ => FetchError::Refused(text),
     }
 }

@@ -1,18 +1,29 @@
 //! Output through the spool: what goes in comes out, once, and damage is told with its name.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use futures::{StreamExt, stream};
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
 use rand::Rng;
-use waterbear_exchange::{ExchangeReader, Fetch, HeldBytes, Source, SpoolFetch, SpoolSink};
+use tokio::time::Instant;
+use waterbear_exchange::{
+    Answer, ExchangeReader, Fetch, FetchError, HeldBytes, PageRequest, ReaderOptions, Source,
+    SpoolFetch, SpoolSink,
+};
 use waterbear_protocol::Failure;
 use waterbear_protocol::spool::{CommittedRecord, QueryKey};
+use waterbear_protocol::task::TaskSpool;
 use waterbear_spool::spool::Location;
-use waterbear_spool::store::MemoryStore;
-use waterbear_spool::{AttemptWriter, FinishedAttempt, ObjectKind, Spool};
+use waterbear_spool::store::{MemoryStore, ObjectSink, Store};
+use waterbear_spool::{
+    AttemptWriter, FinishedAttempt, ObjectKind, Spool, StoreError, StoreErrorKind,
+};
 
 use crate::readers::options;
 use crate::support::{numbers, numbers_schema, seeded, source, values};
@@ -96,18 +107,19 @@ async fn every_row_comes_back_once_in_its_partition_whatever_the_buffer_holds() 
     }
 }
 
+/// Keeps the bytes that are held now, and the most that were.
+fn held(count: &Arc<AtomicIsize>, most: &Arc<AtomicU64>) -> HeldBytes {
+    let (count, most) = (Arc::clone(count), Arc::clone(most));
+    HeldBytes::counted_by(Arc::new(move |change| {
+        let now = count.fetch_add(change, Ordering::Relaxed) + change;
+        most.fetch_max(now.max(0) as u64, Ordering::Relaxed);
+    }))
+}
+
 #[tokio::test]
 async fn held_bytes_are_given_back_by_a_commit_and_by_a_drop() {
     let (memory, spool) = memory();
-    let count = Arc::new(AtomicIsize::new(0));
-    let most = Arc::new(AtomicU64::new(0));
-    let held = |count: &Arc<AtomicIsize>, most: &Arc<AtomicU64>| {
-        let (count, most) = (Arc::clone(count), Arc::clone(most));
-        HeldBytes::counted_by(Arc::new(move |change| {
-            let now = count.fetch_add(change, Ordering::Relaxed) + change;
-            most.fetch_max(now.max(0) as u64, Ordering::Relaxed);
-        }))
-    };
+    let (count, most) = Default::default();
     let batches = vec![numbers(0, 50_000), numbers(50_000, 50_000)];
     let first = sink(&spool, &source(0, 0, 0), 1, 100_000, held(&count, &most));
     write(first, vec![batches.clone()]).await;
@@ -144,4 +156,199 @@ async fn a_lost_output_is_named() {
         assert_eq!(failure.lost, [attempt], "{failure}");
         assert!(failure.message.contains("worker-4"), "{failure}");
     }
+}
+
+/// Storage that takes its time.
+struct Slow(SpoolFetch);
+
+impl Fetch for Slow {
+    fn pages<'a>(
+        &'a self,
+        source: &'a Source,
+        request: PageRequest,
+    ) -> BoxFuture<'a, Result<Answer, FetchError>> {
+        async move {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            self.0.pages(source, request).await
+        }
+        .boxed()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.0.is_complete()
+    }
+
+    fn close<'a>(&'a self, source: &'a Source) -> BoxFuture<'a, Result<(), FetchError>> {
+        self.0.close(source)
+    }
+}
+
+#[tokio::test]
+async fn a_reader_of_very_many_outputs_holds_about_its_buffer() {
+    const OUTPUTS: i64 = 200;
+    const ROWS: i64 = 20_000;
+    let (_, spool) = memory();
+    let (mut records, mut sources) = (Vec::new(), Vec::new());
+    for number in 0..OUTPUTS {
+        let own = source(number as u32, 0, 0);
+        let sink = sink(&spool, &own, 1, 1000, HeldBytes::default());
+        records.push(write(sink, vec![vec![numbers(number * ROWS, ROWS as usize)]]).await.record);
+        sources.push(own);
+    }
+    for stops_after in [1, usize::MAX] {
+        let (count, most) = Default::default();
+        let fetch = SpoolFetch::new(spool.clone(), KEY, records.clone(), Arc::default());
+        let options = ReaderOptions { held: held(&count, &most), ..options(500_000) };
+        let fetch: Arc<dyn Fetch> = Arc::new(Slow(fetch));
+        let reader = ExchangeReader::over(fetch, sources.clone(), numbers_schema(), &options);
+        // What can come without being asked for, comes.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let batches: Vec<_> = reader.take(stops_after).map(Result::unwrap).collect().await;
+        if stops_after == usize::MAX {
+            let mut rows = values(&batches);
+            rows.sort_unstable();
+            assert_eq!(rows, (0..OUTPUTS * ROWS).collect::<Vec<_>>());
+        }
+        // All outputs together have 32 MB.
+        let most = most.load(Ordering::Relaxed);
+        assert!((500_000..3_000_000).contains(&most), "{most}");
+        let given_back = async {
+            while count.load(Ordering::Relaxed) != 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), given_back).await.unwrap();
+    }
+}
+
+/// Storage that cannot be read for a while, from its second read on.
+#[derive(Debug)]
+struct Away {
+    store: MemoryStore,
+    duration: Duration,
+    since: OnceLock<Instant>,
+    reads: AtomicU64,
+    read_bytes: AtomicU64,
+}
+
+#[async_trait]
+impl Store for Away {
+    async fn check(&self) -> Result<(), StoreError> {
+        self.store.check().await
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        self.store.put(key, bytes).await
+    }
+
+    async fn create(&self, key: &str) -> Result<Box<dyn ObjectSink>, StoreError> {
+        self.store.create(key).await
+    }
+
+    async fn get(&self, key: &str) -> Result<BytesMut, StoreError> {
+        self.store.get(key).await
+    }
+
+    async fn get_range(
+        &self,
+        key: &str,
+        offset: u64,
+        length: usize,
+    ) -> Result<BytesMut, StoreError> {
+        let earlier = self.reads.fetch_add(1, Ordering::Relaxed);
+        if earlier > 0 && self.since.get_or_init(Instant::now).elapsed() < self.duration {
+            return Err(StoreError {
+                kind: StoreErrorKind::Other,
+                location: "here".into(),
+                what: format!("read {key}"),
+                reason: "stale file handle".into(),
+            });
+        }
+        let bytes = self.store.get_range(key, offset, length).await?;
+        self.read_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(bytes)
+    }
+
+    async fn delete_folder(&self, folder: &str) -> Result<(), StoreError> {
+        self.store.delete_folder(folder).await
+    }
+
+    async fn folders(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        self.store.folders(folder).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn storage_may_be_away_for_a_while_and_nothing_is_read_twice() {
+    for (seconds, comes_back) in [(20, true), (40, false)] {
+        let away = Arc::new(Away {
+            store: MemoryStore::new(),
+            duration: Duration::from_secs(seconds),
+            since: OnceLock::new(),
+            reads: AtomicU64::new(0),
+            read_bytes: AtomicU64::new(0),
+        });
+        let location = Location { name: "here".into(), store: Arc::clone(&away) as _ };
+        let spool = Spool::new(vec![location], "0a1b2c3d", "test");
+        let own = source(0, 0, 0);
+        // More than is read at once.
+        let batches: Vec<_> = (0..20).map(|part| numbers(part * 100_000, 100_000)).collect();
+        let sink = sink(&spool, &own, 1, usize::MAX, HeldBytes::default());
+        let finished = write(sink, vec![batches.clone()]).await;
+        let rows = read(&spool, &finished.record, own).await;
+        match comes_back {
+            true => {
+                assert_eq!(rows.unwrap(), values(&batches));
+                let ranges = finished.record.ranges.iter().map(|range| range.length);
+                assert_eq!(away.read_bytes.load(Ordering::Relaxed), ranges.sum::<u64>());
+                assert!(away.reads.load(Ordering::Relaxed) > 20, "it was never away");
+            }
+            false => {
+                let failure = rows.unwrap_err();
+                assert!(failure.message.contains("stale file handle"), "{failure}");
+                assert_eq!(failure.lost, [], "the output is there");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn rows_that_a_request_leaves_out_are_read_once_in_their_record() {
+    const OUTPUTS: i64 = 40;
+    // Two partitions of 3000 rows are below the limit of what lies in a record.
+    const ROWS: i64 = 3000;
+    let (memory, spool) = memory();
+    let (mut inputs, mut sources) = (Vec::new(), Vec::new());
+    for number in 0..OUTPUTS {
+        let own = source(number as u32, 0, 0);
+        let sink = sink(&spool, &own, 2, usize::MAX, HeldBytes::default());
+        let part = |part| vec![numbers((2 * number + part) * ROWS, ROWS as usize)];
+        inputs.push(write(sink, vec![part(0), part(1)]).await.record);
+        sources.extend([own.clone(), Source { partition: 1, ..own }]);
+    }
+    let task = TaskSpool::new(KEY, "here".into(), inputs);
+    let left_out = task.in_records.len() as u64;
+    assert!((1..OUTPUTS as u64).contains(&left_out), "{left_out}");
+    let requests = Arc::new(AtomicU64::new(0));
+    let fetch = SpoolFetch::for_task(spool.clone(), task.clone(), Arc::clone(&requests));
+    let reader =
+        ExchangeReader::over(Arc::new(fetch), sources.clone(), numbers_schema(), &options(1000));
+    let batches: Vec<_> = reader.map(Result::unwrap).collect().await;
+    let mut rows = values(&batches);
+    rows.sort_unstable();
+    assert_eq!(rows, (0..OUTPUTS * 2 * ROWS).collect::<Vec<_>>());
+    assert_eq!(requests.load(Ordering::Relaxed), left_out);
+
+    // A record that is damaged meanwhile is an output that is lost.
+    let lost = sources.last().unwrap().producer.attempt.clone();
+    assert!(memory.damage(&spool.key(&lost, ObjectKind::Record), |bytes| bytes[90] ^= 1));
+    let fetch = Arc::new(SpoolFetch::for_task(spool, task, Arc::default()));
+    let mut reader = ExchangeReader::over(fetch, sources, numbers_schema(), &options(1000));
+    let failure = loop {
+        match reader.next().await.unwrap() {
+            Ok(_) => {}
+            Err(error) => break Failure::from(error),
+        }
+    };
+    assert_eq!(failure.lost, [lost], "{failure}");
 }

@@ -3,15 +3,17 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray};
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::Result;
 use datafusion::functions_aggregate::array_agg::ArrayAgg as DataFusionArrayAgg;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature,
+    Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature,
 };
+
+use super::around::{Around, Wrapped};
 
 /// The aggregate.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -64,7 +66,7 @@ impl AggregateUDFImpl for ArrayAgg {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(Weighed::over(self.inner.inner().accumulator(args)?)))
+        Ok(Box::new(weighed(self.inner.inner().accumulator(args)?)))
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
@@ -75,14 +77,13 @@ impl AggregateUDFImpl for ArrayAgg {
         &self,
         args: AccumulatorArgs,
     ) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(Weighed::over(self.inner.inner().create_groups_accumulator(args)?)))
+        Ok(Box::new(weighed(self.inner.inner().create_groups_accumulator(args)?)))
     }
 }
 
 /// Knows the size of what is inside without looking at all of it each time.
-#[derive(Debug)]
-struct Weighed<A: ?Sized> {
-    inner: Box<A>,
+#[derive(Debug, Default)]
+struct Weighed {
     /// The size when it was last asked for, and the bytes that came since.
     bytes: usize,
     /// Rows that came in all.
@@ -92,115 +93,35 @@ struct Weighed<A: ?Sized> {
     again_at: usize,
 }
 
-impl<A: ?Sized> Weighed<A> {
-    fn over(inner: Box<A>) -> Self {
-        Self { inner, bytes: 0, rows: 0, again_at: 0 }
-    }
-
-    fn came(&mut self, values: &[ArrayRef], weigh: impl Fn(&A) -> usize) {
+impl Around for Weighed {
+    fn came(&mut self, values: &[ArrayRef], held: impl Fn() -> usize) {
         self.rows += values.first().map_or(0, |values| values.len().max(1));
         let bytes = |values: &ArrayRef| values.to_data().get_slice_memory_size().unwrap_or(0);
         self.bytes += values.iter().map(bytes).sum::<usize>();
         if self.rows >= self.again_at {
-            self.weigh(weigh);
+            self.went(held);
         }
     }
 
-    fn weigh(&mut self, weigh: impl Fn(&A) -> usize) {
-        self.bytes = weigh(&self.inner);
+    fn went(&mut self, held: impl Fn() -> usize) {
+        self.bytes = held();
         self.again_at = self.rows + self.rows / 4 + 1;
     }
-}
 
-impl Accumulator for Weighed<dyn Accumulator> {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.inner.update_batch(values)?;
-        self.came(values, |inner| inner.size());
-        Ok(())
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.inner.evaluate()
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + self.bytes
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.inner.state()
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.inner.merge_batch(states)?;
-        self.came(states, |inner| inner.size());
-        Ok(())
-    }
-
-    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.inner.retract_batch(values)?;
-        self.weigh(|inner| inner.size());
-        Ok(())
-    }
-
-    fn supports_retract_batch(&self) -> bool {
-        self.inner.supports_retract_batch()
+    fn size(&self, _: impl Fn() -> usize) -> usize {
+        self.bytes
     }
 }
 
-impl GroupsAccumulator for Weighed<dyn GroupsAccumulator> {
-    fn update_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        opt_filter: Option<&BooleanArray>,
-        total_num_groups: usize,
-    ) -> Result<()> {
-        self.inner.update_batch(values, group_indices, opt_filter, total_num_groups)?;
-        self.came(values, |inner| inner.size());
-        Ok(())
-    }
-
-    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let values = self.inner.evaluate(emit_to)?;
-        self.weigh(|inner| inner.size());
-        Ok(values)
-    }
-
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        let states = self.inner.state(emit_to)?;
-        self.weigh(|inner| inner.size());
-        Ok(states)
-    }
-
-    fn merge_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        total_num_groups: usize,
-    ) -> Result<()> {
-        self.inner.merge_batch(values, group_indices, total_num_groups)?;
-        self.came(values, |inner| inner.size());
-        Ok(())
-    }
-
-    fn convert_to_state(
-        &self,
-        values: &[ArrayRef],
-        opt_filter: Option<&BooleanArray>,
-    ) -> Result<Vec<ArrayRef>> {
-        self.inner.convert_to_state(values, opt_filter)
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + self.bytes
-    }
+fn weighed<A: ?Sized>(inner: Box<A>) -> Wrapped<A, Weighed> {
+    Wrapped { inner, around: Weighed::default() }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use arrow::array::Int64Array;
+    use datafusion::common::ScalarValue;
 
     use super::*;
 
@@ -212,7 +133,7 @@ mod tests {
         )
         .unwrap();
         let inner: Box<dyn Accumulator> = Box::new(inner);
-        let mut weighed = Weighed::over(inner);
+        let mut weighed = weighed(inner);
         for round in 0..100 {
             let batch: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1000));
             weighed.update_batch(&[batch]).unwrap();
@@ -251,7 +172,7 @@ mod tests {
     #[test]
     fn a_large_group_is_looked_over_few_times() {
         let inner: Box<dyn Accumulator> = Box::new(Asked::default());
-        let mut weighed = Weighed::over(inner);
+        let mut weighed = weighed(inner);
         let batch: ArrayRef = Arc::new(Int64Array::from_iter_values(0..100));
         for _ in 0..10_000 {
             weighed.update_batch(&[Arc::clone(&batch)]).unwrap();

@@ -4,15 +4,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray};
+use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::functions_aggregate::average::Avg;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature, Volatility,
+    Accumulator, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature, Volatility,
 };
 
+use super::around::{Around, Wrapped};
 use crate::coercion::is_number;
 use crate::nested::{cast, unexpected};
 
@@ -72,7 +73,7 @@ impl AggregateUDFImpl for Average {
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let to = args.return_type().clone();
         let inner = self.inner.accumulator(self.inner_args(args)?)?;
-        Ok(Box::new(Rounded { inner, to }))
+        Ok(Box::new(Wrapped { inner, around: Rounded { to } }))
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
@@ -85,7 +86,7 @@ impl AggregateUDFImpl for Average {
     ) -> Result<Box<dyn GroupsAccumulator>> {
         let to = args.return_type().clone();
         let inner = self.inner.create_groups_accumulator(self.inner_args(args)?)?;
-        Ok(Box::new(Rounded { inner, to }))
+        Ok(Box::new(Wrapped { inner, around: Rounded { to } }))
     }
 
     fn reverse_expr(&self) -> ReversedUDAF {
@@ -95,78 +96,16 @@ impl AggregateUDFImpl for Average {
 
 /// Averages with fewer digits than they are computed with.
 #[derive(Debug)]
-struct Rounded<A: ?Sized> {
-    inner: Box<A>,
+struct Rounded {
     to: DataType,
 }
 
-impl Accumulator for Rounded<dyn Accumulator> {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.inner.update_batch(values)
+impl Around for Rounded {
+    fn value(&self, value: ScalarValue) -> Result<ScalarValue> {
+        value.cast_to(&self.to)
     }
 
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.inner.evaluate()?.cast_to(&self.to)
-    }
-
-    fn size(&self) -> usize {
-        size_of::<DataType>() + self.inner.size()
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.inner.state()
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.inner.merge_batch(states)
-    }
-
-    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.inner.retract_batch(values)
-    }
-
-    fn supports_retract_batch(&self) -> bool {
-        self.inner.supports_retract_batch()
-    }
-}
-
-impl GroupsAccumulator for Rounded<dyn GroupsAccumulator> {
-    fn update_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        opt_filter: Option<&BooleanArray>,
-        total_num_groups: usize,
-    ) -> Result<()> {
-        self.inner.update_batch(values, group_indices, opt_filter, total_num_groups)
-    }
-
-    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        cast(&self.inner.evaluate(emit_to)?, &self.to)
-    }
-
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        self.inner.state(emit_to)
-    }
-
-    fn merge_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        total_num_groups: usize,
-    ) -> Result<()> {
-        self.inner.merge_batch(values, group_indices, total_num_groups)
-    }
-
-    fn convert_to_state(
-        &self,
-        values: &[ArrayRef],
-        opt_filter: Option<&BooleanArray>,
-    ) -> Result<Vec<ArrayRef>> {
-        self.inner.convert_to_state(values, opt_filter)
-    }
-
-    fn size(&self) -> usize {
-        size_of::<DataType>() + self.inner.size()
+    fn values(&self, values: ArrayRef) -> Result<ArrayRef> {
+        cast(&values, &self.to)
     }
 }

@@ -1,5 +1,6 @@
 //! Aggregates.
 
+mod around;
 mod array_agg;
 mod average;
 mod collect;

@@ -8,13 +8,13 @@ use arrow::array::{
 use arrow::compute::{concat as concat_arrays, take};
 use arrow::datatypes::{DataType, Field, Fields, Int64Type};
 use datafusion::common::{Result, ScalarValue};
-use datafusion::error::DataFusionError;
 use waterbear_protocol::Failure;
 use waterbear_types::anonymous_field;
 
 use super::access::is_integer;
 use crate::datetime::{Steps, sequence_count, sequence_types};
 use crate::nested::{Def, Gather, Lists, Resolved, common, invalid, item_of, list_of};
+use crate::scalar::raise;
 
 pub(super) const TABLE: &[Def] = &[
     Def { name: "$array", resolve: array_type, invoke: array, volatile: false },
@@ -245,40 +245,47 @@ fn sequence_type(types: &[DataType], _: &Constants<'_>) -> Option<Resolved> {
 }
 
 fn sequence(arguments: &[ArrayRef], result: &Field) -> Result<ArrayRef> {
-    let failed = |failure: Failure| DataFusionError::External(Box::new(failure));
     let item = item_of(result.data_type()).ok_or_else(|| invalid("not an array"))?;
+    let in_time = match item.data_type() {
+        DataType::Int64 => None,
+        _ => Some(Steps::new(arguments).map_err(raise)?),
+    };
     let (mut values, mut lists) = (Vec::new(), Gather::default());
-    if *item.data_type() != DataType::Int64 {
-        let steps = Steps::new(arguments).map_err(failed)?;
-        for row in 0..arguments[0].len() {
-            let before = values.len();
-            match steps.push(row, MAX_ITEMS, &mut values).map_err(failed)? {
-                true => lists.push(before..values.len()),
-                false => lists.push_null(),
-            }
-        }
-        let values = steps.kind().array(&Int64Array::from(values)).map_err(failed)?;
-        return lists.lists(&values, &item);
-    }
-    let from = arguments[0].as_primitive::<Int64Type>();
-    let to = arguments[1].as_primitive::<Int64Type>();
-    let step = arguments.get(2).map(|step| step.as_primitive::<Int64Type>());
-    for row in 0..from.len() {
-        let unknown = step.is_some_and(|step| step.is_null(row));
-        if from.is_null(row) || to.is_null(row) || unknown {
-            lists.push_null();
-            continue;
-        }
-        let (from, to) = (from.value(row), to.value(row));
-        let step = step.map_or(if from <= to { 1 } else { -1 }, |step| step.value(row));
-        let (ends, between) = ((from <= to, from == to), i128::from(to) - i128::from(from));
-        let count = sequence_count(step, ends, between, MAX_ITEMS).map_err(failed)?;
+    for row in 0..arguments[0].len() {
         let before = values.len();
-        values.extend((0..count).map(|at| from + at * step));
-        lists.push(before..values.len());
+        let known = match &in_time {
+            Some(steps) => steps.push(row, MAX_ITEMS, &mut values),
+            None => push_numbers(arguments, row, &mut values),
+        };
+        match known.map_err(raise)? {
+            true => lists.push(before..values.len()),
+            false => lists.push_null(),
+        }
     }
-    let values = Arc::new(Int64Array::from(values)) as ArrayRef;
+    let values = Int64Array::from(values);
+    let values: ArrayRef = match &in_time {
+        Some(steps) => steps.kind().array(&values).map_err(raise)?,
+        None => Arc::new(values),
+    };
     lists.lists(&values, &item)
+}
+
+/// Adds a row's numbers; false when an argument is NULL.
+fn push_numbers(
+    arguments: &[ArrayRef],
+    row: usize,
+    values: &mut Vec<i64>,
+) -> std::result::Result<bool, Failure> {
+    if arguments.iter().any(|argument| argument.is_null(row)) {
+        return Ok(false);
+    }
+    let number = |argument: &ArrayRef| argument.as_primitive::<Int64Type>().value(row);
+    let (from, to) = (number(&arguments[0]), number(&arguments[1]));
+    let step = arguments.get(2).map_or(if from <= to { 1 } else { -1 }, number);
+    let (ends, between) = ((from <= to, from == to), i128::from(to) - i128::from(from));
+    let count = sequence_count(step, ends, between, MAX_ITEMS)?;
+    values.extend((0..count).map(|at| from + at * step));
+    Ok(true)
 }
 
 fn zip_type(types: &[DataType], _: &Constants<'_>) -> Option<Resolved> {

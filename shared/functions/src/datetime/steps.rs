@@ -13,7 +13,11 @@ use super::value::{Column, DAY_MILLIS, Kind, out_of_range, rescaled};
 pub(crate) fn sequence_types(types: &[DataType]) -> Option<(Vec<DataType>, DataType)> {
     let kinds: Vec<Option<Kind>> = types.iter().map(Kind::of).collect();
     let ends = kinds.get(..2)?;
-    let precision = ends.iter().flatten().map(Kind::precision).max()?;
+    let mut precision = ends.iter().flatten().map(Kind::precision).max()?;
+    if !matches!(kinds.get(2), None | Some(Some(Kind::YearMonth))) {
+        // As a timestamp plus such an interval: it has milliseconds.
+        precision = precision.max(3);
+    }
     let timestamps = ends.iter().flatten().any(|kind| matches!(kind, Kind::Timestamp(_)));
     let known = |(kind, data_type): (&Option<Kind>, &DataType)| match kind {
         None => data_type.is_null(),
@@ -138,5 +142,25 @@ pub(crate) fn count(
         _ => Err(bad_argument(format!(
             "result of sequence function must not have more than {most} entries"
         ))),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_have_the_digits_of_their_step() {
+        let timestamp = |precision| Kind::Timestamp(precision).data_type();
+        let item = |precision, step: Kind| {
+            let types = [timestamp(precision), timestamp(precision), step.data_type()];
+            sequence_types(&types).unwrap().1
+        };
+        assert_eq!(item(0, Kind::DaySecond), timestamp(3));
+        assert_eq!(item(6, Kind::DaySecond), timestamp(6));
+        assert_eq!(item(0, Kind::YearMonth), timestamp(0));
+        let days = [Kind::Date.data_type(), Kind::Date.data_type(), Kind::DaySecond.data_type()];
+        assert_eq!(sequence_types(&days).unwrap().1, DataType::Date32);
     }
 }

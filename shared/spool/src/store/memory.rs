@@ -124,7 +124,8 @@ impl ObjectSink for MemorySink {
         Ok(())
     }
 
-    async fn finish(self: Box<Self>) -> Result<(), StoreError> {
-        insert(&self.objects, &self.key, self.bytes.into())
+    async fn finish(self: Box<Self>, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        insert(&self.objects, &self.key, self.bytes.into())?;
+        insert(&self.objects, key, bytes)
     }
 }

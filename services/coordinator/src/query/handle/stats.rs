@@ -55,8 +55,16 @@ pub(super) fn collect(progress: &Progress, submitted: Instant, now: Instant) -> 
         internal_network_input_bytes: task_sum(|t| t.status.stats.exchange_input_bytes),
         peak_memory_bytes: task_sum(|t| t.status.stats.peak_memory_bytes),
         spilled_bytes: task_sum(|t| t.status.stats.spilled_bytes),
+        spooled_bytes: task_sum(|t| t.status.stats.spooled_bytes),
+        task_retries: retries(&progress.tasks),
         root_stage: tree(stages),
     }
+}
+
+/// Attempts after the first one of their task.
+fn retries(tasks: &[TaskSnapshot]) -> u64 {
+    let distinct: BTreeSet<_> = tasks.iter().map(|task| &task.status.attempt.task).collect();
+    (tasks.len() - distinct.len()) as u64
 }
 
 /// One entry for each stage, by number.
@@ -177,7 +185,9 @@ pub(super) fn never_less_than(stats: &mut StatementStats, before: &StatementStat
         physical_input_bytes,
         internal_network_input_bytes,
         peak_memory_bytes,
-        spilled_bytes
+        spilled_bytes,
+        spooled_bytes,
+        task_retries
     );
     if let (Some(now), Some(then)) = (stats.progress_percentage, before.progress_percentage) {
         stats.progress_percentage = Some(now.max(then));
@@ -234,6 +244,7 @@ mod tests {
         let splits = (stats.total_splits, stats.queued_splits, stats.running_splits);
         assert_eq!((splits, stats.completed_splits), ((4, 2, 1), 1));
         assert_eq!(stats.progress_percentage, Some(25.0));
+        assert_eq!(stats.task_retries, 1);
         let root = stats.root_stage.unwrap();
         assert_eq!(
             (root.state.as_str(), root.sub_stages[0].state.as_str()),
@@ -254,6 +265,7 @@ mod tests {
         let stats = query.stats();
         assert_eq!((stats.total_splits, stats.completed_splits, stats.nodes), (3, 1, 2));
         assert_eq!((stats.processed_rows, stats.cpu_time_millis), (12, 6));
+        assert_eq!(stats.task_retries, 0);
         let root = stats.root_stage.unwrap();
         assert_eq!((root.stage_id.as_str(), root.sub_stages.len()), ("0", 1));
         query.set_tasks(vec![]);

@@ -13,6 +13,7 @@ use waterbear_scheduler::{NodeKey, TaskKey};
 use super::calls::Calls;
 use super::driver::{Driver, Ended, Message, Place};
 use super::query::{SpooledQuery, Winner};
+use crate::scheduler::health::Contact;
 use crate::scheduler::watch::{self, End, Watched};
 
 /// How long an attempt stays at a worker that takes no tasks: else the next one would come back at
@@ -52,6 +53,10 @@ fn class_of(failure: &Failure) -> Class {
     }
     match failure.code {
         ErrorCode::ABANDONED_TASK | ErrorCode::SERVER_SHUTTING_DOWN => return Class::Abandoned,
+        // What the plan makes of its rows: the same on every node.
+        ErrorCode::PAGE_TOO_LARGE | ErrorCode::SERIALIZATION_ERROR => return Class::User,
+        // More memory may help; another node with more disk does.
+        ErrorCode::OUT_OF_SPILL_SPACE | ErrorCode::EXCEEDED_SPILL_LIMIT => return Class::Internal,
         _ => {}
     }
     match failure.code.error_type() {
@@ -72,7 +77,8 @@ pub(super) async fn run(
     mut place: Place,
 ) -> Result<Winner, AttemptError> {
     let attempt = query.task_id(task).attempt(number);
-    let location = calls.spool.location_for(&attempt, &[]).unwrap_or_default().to_owned();
+    let location = calls.spool.location_for(&attempt, &query.bad_locations(task));
+    let location = location.unwrap_or_default().to_owned();
     let (own, own_location) = (Arc::clone(query), location.clone());
     let request = calls.cpu.spawn(async move { own.request(task, own_location) }).await;
     let request = request
@@ -84,17 +90,23 @@ pub(super) async fn run(
         .ok_or_else(AttemptError::input_missing)?;
     let watched = Arc::new(Watched::new(Producer { attempt, node: place.node.clone() }));
     query.begin(task, Arc::clone(&watched), location);
-    let mut abort =
-        AbortOnDrop { watched: Arc::clone(&watched), calls: calls.clone(), needed: true };
+    let contact = calls.health.contact(&place.node);
+    let mut abort = AbortOnDrop {
+        watched: Arc::clone(&watched),
+        contact: Arc::clone(&contact),
+        calls: calls.clone(),
+        needed: true,
+    };
     let conversation = async {
-        if let Err(end) = watched.create(&calls.control, &request, calls.lease).await {
+        if let Err(end) = watched.create(&calls.control, &request, &contact).await {
             if matches!(end, End::Refused(_)) {
                 // The cluster's view will say so in a moment, and that ends this attempt.
                 tokio::time::sleep(REFUSED_PAUSE).await;
             }
             return Err(end);
         }
-        watch::until_done(&watched, &calls.control, calls.lease, || query.report(false)).await
+        drop(request);
+        watch::until_done(&watched, &calls.control, &contact, || query.report(false)).await
     };
     let end = tokio::select! {
         biased;
@@ -104,6 +116,7 @@ pub(super) async fn run(
     // Who has not heard the worker's own word does not know what still runs there.
     abort.needed = matches!(end, Err(End::Lost { .. }));
     drop(abort);
+    query.add_spooled_bytes(watched.spooled_bytes());
     query.report(true);
     outcome(driver, place.key, &watched, end)
 }
@@ -128,7 +141,7 @@ fn outcome(
 ) -> Result<Winner, AttemptError> {
     let peak_memory = watched.peak_memory();
     match end {
-        Ok(()) => match watched.output() {
+        Ok(()) => match watched.take_output() {
             Some(record) => Ok(Winner { record: Arc::new(record), node: watched.node().clone() }),
             None => {
                 let text = format!("task {} is finished without an output", watched.attempt());
@@ -141,10 +154,13 @@ fn outcome(
             Err(AttemptError { failure, class, peak_memory })
         }
         Err(End::Lost { failure, node_is_lost }) => {
-            if node_is_lost {
+            let class = if node_is_lost {
                 driver.tell(Message::Lost(node));
-            }
-            Err(AttemptError { failure, class: Class::NodeLost, peak_memory })
+                Class::NodeLost
+            } else {
+                class_of(&failure)
+            };
+            Err(AttemptError { failure, class, peak_memory })
         }
     }
 }
@@ -152,6 +168,7 @@ fn outcome(
 /// Aborts what was not heard to its end.
 struct AbortOnDrop {
     watched: Arc<Watched>,
+    contact: Arc<Contact>,
     calls: Calls,
     needed: bool,
 }
@@ -162,7 +179,30 @@ impl Drop for AbortOnDrop {
             return;
         }
         let Calls { control, endings, io, .. } = self.calls.clone();
-        let watched = Arc::clone(&self.watched);
-        endings.spawn(async move { watched.abort(&control).await }, &io);
+        let (watched, contact) = (Arc::clone(&self.watched), Arc::clone(&self.contact));
+        let abort = async move {
+            if watched.abort(&control).await.is_err() {
+                contact.leave(watched);
+            }
+        };
+        endings.spawn(abort, &io);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_would_fail_anywhere_ends_the_task() {
+        let class = |code| class_of(&Failure::new(code, "x"));
+        assert_eq!(class(ErrorCode::DIVISION_BY_ZERO), Class::User);
+        assert_eq!(class(ErrorCode::PAGE_TOO_LARGE), Class::User);
+        assert_eq!(class(ErrorCode::SERIALIZATION_ERROR), Class::User);
+        assert_eq!(class(ErrorCode::GENERIC_INTERNAL_ERROR), Class::Internal);
+        assert_eq!(class(ErrorCode::OUT_OF_SPILL_SPACE), Class::Internal);
+        assert_eq!(class(ErrorCode::EXCEEDED_SPILL_LIMIT), Class::Internal);
+        assert_eq!(class(ErrorCode::EXCEEDED_LOCAL_MEMORY_LIMIT), Class::InsufficientResources);
+        assert_eq!(class(ErrorCode::ABANDONED_TASK), Class::Abandoned);
     }
 }
