@@ -79,7 +79,7 @@ async fn serve(args: StandaloneArgs) -> Result<ExitCode> {
     let cluster = Cluster::start(&args, &config, &stop).await?;
     let Some(statements) = args.execute else {
         cluster.say(args.workers);
-        cluster.ended().await;
+        cluster.ended(&stop).await;
         return Ok(ExitCode::SUCCESS);
     };
     let server = format!("http://127.0.0.1:{}", cluster.port);
@@ -88,12 +88,13 @@ async fn serve(args: StandaloneArgs) -> Result<ExitCode> {
         () = stop.asked.cancelled() => ExitCode::from(130),
     };
     stop.asked.cancel();
-    cluster.ended().await;
+    cluster.ended(&stop).await;
     Ok(code)
 }
 
 struct Cluster {
-    parts: Vec<Running>,
+    coordinator: Running,
+    others: Vec<Running>,
     port: u16,
     data_dir: PathBuf,
     /// Removed at the end.
@@ -120,7 +121,7 @@ impl Cluster {
             port: discovery.info.internal_port,
             https: config.internal.https_required,
         }];
-        let mut parts = vec![cluster::discovery(discovery)?];
+        let mut others = vec![cluster::discovery(discovery)?];
         let share = share(config, args.workers);
         // A whole cluster on one machine has a folder that all its nodes share.
         let exchange = ExchangeSettings::of(config).unwrap_or_else(|| ExchangeSettings {
@@ -137,7 +138,7 @@ impl Cluster {
                 max_spooled_tasks: config.task.max_spooled_tasks,
                 grace_period: config.shutdown_grace_period,
             };
-            parts.push(cluster::worker(node, settings).await?);
+            others.push(cluster::worker(node, settings).await?);
         }
         let node = maker.coordinator(args, peers.clone()).await?;
         let port = node.info.http_port;
@@ -155,8 +156,8 @@ impl Cluster {
             exchange: Some(exchange),
             retry: config.retry.clone(),
         };
-        parts.push(cluster::coordinator(node, settings).await?);
-        Ok(Self { parts, port, data_dir, _temporary: temporary })
+        let coordinator = cluster::coordinator(node, settings).await?;
+        Ok(Self { coordinator, others, port, data_dir, _temporary: temporary })
     }
 
     fn say(&self, workers: u32) {
@@ -170,9 +171,12 @@ impl Cluster {
         );
     }
 
-    async fn ended(self) {
-        for part in self.parts {
-            part.ended().await;
+    /// Without its coordinator a cluster has nothing to do, and nothing to wait for.
+    async fn ended(self, stop: &Stop) {
+        self.coordinator.ended().await;
+        stop.now.cancel();
+        for node in self.others {
+            node.ended().await;
         }
     }
 }
