@@ -2,15 +2,17 @@
 a disk is full, storage is not what it seems. Deaths and standstills of workers are in test_retries.py."""
 
 import json
+import re
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 from trino.exceptions import TrinoQueryError
 
 from chaos import Query, Traces, busy, files, frozen, full, lost_nodes, same, small_disk
-from cluster import Cluster, eventually
+from cluster import Cluster, binary, eventually
 from conftest import need
 from test_retries import LONG, rows_of
 
@@ -169,7 +171,8 @@ def test_a_worker_that_stood_still_for_eight_seconds_goes_on_as_the_same(faulty)
         return any(task["nodeId"] == victim.name for task in tasks_of(cluster, cursor.query_id))
 
     eventually(is_given_tasks, 15, "it is given tasks again")
-    assert victim.process.running(), "it has ended"
+    joined = [line for line in cluster.discovery.process.text().splitlines() if f"node={victim.name} " in line]
+    assert len(set(re.findall(r"incarnation=(\w+)", " ".join(joined)))) == 1, joined
 
 
 def test_an_idle_worker_that_is_killed_is_soon_known(faulty):
@@ -267,3 +270,36 @@ def test_a_spool_of_another_format_version_is_one_clear_error(tmp_path):
         assert str(spool) in message, message
         eventually(lambda: not files(spool), 15, "nothing is left")
         assert not lost_nodes(cluster.coordinator)
+
+
+@pytest.mark.parametrize("retries", [4, 0])
+def test_a_worker_with_a_disk_of_its_own_under_the_same_name(tmp_path, monkeypatch, retries):
+    """As in containers without a shared volume: all are configured alike, and one sees another storage. Its
+    attempts run again elsewhere; without retries the error names it."""
+    spool = tmp_path / "spool"
+    exchange = {"exchange-manager.name": "filesystem", "exchange.base-directories": spool}
+    coordinator = {**TASK, "task-retry-attempts-per-task": retries}
+    with Cluster(tmp_path / "cluster", workers_wanted=1, coordinator_properties=coordinator, exchange=exchange) as cluster:
+        expected = cluster.query(LONG)
+        wrapper = tmp_path / "waterbear"
+        wrapper.write_text(
+            f"""#!/bin/sh
+exec unshare --mount sh -c 'mount -t tmpfs none {spool} && exec {binary()} "$@"' sh "$@"
+"""
+        )
+        wrapper.chmod(0o755)
+        with monkeypatch.context() as patched:
+            patched.setenv("WATERBEAR_BIN", str(wrapper))
+            worker = cluster.add_worker()
+        cluster.wait_for_workers(2)
+        inside = Path(f"/proc/{worker.process.popen.pid}/root{spool}")
+        need(not files(inside) and inside.stat().st_dev != spool.stat().st_dev, "a filesystem cannot be mounted")
+        if retries:
+            assert same(cluster.query(LONG), expected)
+        else:
+            with pytest.raises(TrinoQueryError) as caught:
+                cluster.query(LONG)
+            assert caught.value.error_name == "CONFIGURATION_INVALID"
+            for part in (worker.name, str(spool), "exchange.base-directories"):
+                assert part in caught.value.message, caught.value.message
+        eventually(lambda: not files(spool), 15, "neither objects nor probes stay")
