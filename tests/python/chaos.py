@@ -171,7 +171,7 @@ def busy(nodes):
 
 class Traces:
     """What queries may leave behind, seen from outside: objects and folders of the spool, temporary
-    files, tasks, memory, open requests and descriptors. `places` has the last of them."""
+    files, tasks, memory, open requests and descriptors; and, by asking for them, places in the scheduler."""
 
     def __init__(self, cluster, spools):
         self.cluster, self.spools = cluster, spools
@@ -217,7 +217,7 @@ class Traces:
             time.sleep(0.1)
 
     def places(self):
-        """Workers of which the scheduler does not use all places, in several queries of many tasks."""
+        """Workers of which the scheduler does not use all places, in queries of many tasks."""
         most = collections.Counter()
         for _ in range(20):
             cursor = self.cluster.connect().cursor()
@@ -257,7 +257,7 @@ class Chaos:
         self.random = random.Random(arguments.seed)
         self.traces = Traces(cluster, spools)
         self.kinds, self.deck = arguments.kinds, []
-        self.counts = collections.Counter()
+        self.counts, self.errors = collections.Counter(), collections.Counter()
         self.wrong, self.failed, self.hung, self.lost, self.left = [], [], [], [], []
         self.expected, self.undisturbed = {}, {}
         self.slower, self.freed, self.swept = [], [], []
@@ -362,6 +362,7 @@ class Chaos:
         if query.thread.is_alive():
             self.hung.append(what)
         elif query.error is not None:
+            self.errors[fault] += 1
             # The client of a dead coordinator is told so.
             if self.policy == "TASK" and fault != "kill_coordinator":
                 self.failed.append(f"{what}: {query.error}")
@@ -374,7 +375,9 @@ class Chaos:
             self.lost += [f"{what}: {line}" for line in lost_nodes(self.cluster.coordinator, logged)]
         elif fault not in SPOOL_FAULTS:
             self.known = time.monotonic() + KNOWN
-        self.left += [f"{what} has left {trace}" for trace in self.traces.after(SWEPT if fault == "kill_coordinator" else CLEAN)]
+        traces = self.traces.places() if self.policy == "TASK" else []
+        traces += self.traces.after(SWEPT if fault == "kill_coordinator" else CLEAN)
+        self.left += [f"{what} has left {trace}" for trace in traces]
         if fault == "kill_coordinator":
             self.swept.append(time.monotonic() - disturbed)
             if self.freed[-1] > FREED:
@@ -386,22 +389,19 @@ class Chaos:
             if self.left:
                 # What is there now would be found after each fault that follows.
                 break
-        if not self.left and self.policy == "TASK":
-            self.left += self.traces.places()
 
     def bad(self):
         return [*self.wrong, *self.failed, *self.hung, *self.lost, *self.left]
 
     def table(self):
-        print(f"{'fault':17} {'count':>5} {'time/undisturbed p50':>22} {'lost s p50':>10} {'max':>6}")
+        print(f"{'fault':17} {'count':>5} {'errors':>6} {'time/undisturbed p50':>22} {'lost s p50':>10} {'max':>6}")
         for fault in self.kinds:
             ratios = [ratio for other, ratio, _ in self.slower if other == fault]
             lost = [seconds for other, _, seconds in self.slower if other == fault]
+            line = f"{fault:17} {self.counts[fault]:5} {self.errors[fault]:6}"
             if ratios:
-                print(
-                    f"{fault:17} {self.counts[fault]:5} {statistics.median(ratios):22.2f} "
-                    f"{statistics.median(lost):10.2f} {max(lost):6.2f}"
-                )
+                line += f" {statistics.median(ratios):22.2f} {statistics.median(lost):10.2f} {max(lost):6.2f}"
+            print(line)
         if self.freed:
             print(
                 f"coordinator killed {self.counts['kill_coordinator']} times: workers free after at most "

@@ -15,9 +15,13 @@ use crate::place::Place;
 use crate::query_info::QueryInfo;
 
 /// Groupings of the short chain; the long one has twice as many.
-const GROUPINGS: usize = 8;
-/// Small enough that the scan is divided, and each stage after it has more than one task.
-const TASK_BYTES: &str = "8kB";
+const GROUPINGS: usize = 16;
+/// Bytes of a table that a task should read: such that each stage has two tasks, of which each
+/// reads both of the stage before.
+const TASK_BYTES: [(&str, &str); 2] = [
+    ("task.bytes-per-partition", "4kB"),
+    ("fault-tolerant-execution-arbitrary-distribution-compute-task-target-size-min", "48kB"),
+];
 
 /// A chain of one policy: what its tasks took, and how many there were.
 struct Chain {
@@ -29,11 +33,7 @@ struct Chain {
 
 /// Runs each chain so many times on both sides.
 pub async fn run(place: &Place, count: u32) -> anyhow::Result<Measured> {
-    let coordinator = [
-        "task.bytes-per-partition",
-        "fault-tolerant-execution-arbitrary-distribution-compute-task-target-size-min",
-    ];
-    let coordinator = coordinator.map(|name| (name, TASK_BYTES.to_owned())).to_vec();
+    let coordinator = TASK_BYTES.map(|(name, size)| (name, size.to_owned())).to_vec();
     let mut pair = Pair::start(place, &coordinator).await?;
     let short = pair.runs(&chain(GROUPINGS), count).await?;
     let long = pair.runs(&chain(2 * GROUPINGS), count).await?;
