@@ -9,10 +9,11 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::{ObjectSink, Store};
 use crate::error::{StoreError, StoreErrorKind};
@@ -20,6 +21,10 @@ use crate::error::{StoreError, StoreErrorKind};
 /// What is sealed is still nobody else's business.
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
+/// How long a part of a file may take to be read …
+const READ_LIMIT: Duration = Duration::from_secs(60);
+/// … and to be written, or all of it to be made durable.
+const WRITE_LIMIT: Duration = Duration::from_secs(300);
 
 /// A base directory.
 #[derive(Debug, Clone)]
@@ -52,9 +57,8 @@ impl FilesystemStore {
         operation: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let path = self.base.join(key);
-        let done = tokio::task::spawn_blocking(move || operation(&path)).await;
-        // It is never cancelled and has no panic of its own.
-        let done = done.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let limit = if what == "read" { READ_LIMIT } else { WRITE_LIMIT };
+        let done = answered(tokio::task::spawn_blocking(move || operation(&path)), limit).await;
         done.map_err(|error| self.error(what, key, &error))
     }
 
@@ -78,11 +82,30 @@ impl FilesystemStore {
         for folder in folders {
             syncs.spawn_blocking(move || File::open(folder)?.sync_all());
         }
-        let mut durable = Ok(());
-        while let Some(synced) = syncs.join_next().await {
-            durable = durable.and(synced.unwrap_or_else(|error| Err(io::Error::other(error))));
+        let all = async {
+            let mut durable = Ok(());
+            while let Some(synced) = syncs.join_next().await {
+                durable = durable.and(synced.unwrap_or_else(|error| Err(io::Error::other(error))));
+            }
+            Ok(durable)
+        };
+        answered(all, WRITE_LIMIT).await.map_err(|error| self.error("write", key, &error))
+    }
+}
+
+/// Waits for file operations, which have no limit of their own: a network's filesystem whose
+/// server is away lets them wait for ever. They go on then, and nobody hears how they end.
+async fn answered<T>(
+    operation: impl Future<Output = Result<io::Result<T>, JoinError>>,
+    limit: Duration,
+) -> io::Result<T> {
+    match tokio::time::timeout(limit, operation).await {
+        // It is never cancelled and has no panic of its own.
+        Ok(done) => done.unwrap_or_else(|error| Err(io::Error::other(error))),
+        Err(_) => {
+            let text = format!("the filesystem has not answered within {limit:?}");
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
         }
-        durable.map_err(|error| self.error("write", key, &error))
     }
 }
 
@@ -268,5 +291,18 @@ impl Drop for FileSink {
         if !self.key.is_empty() {
             remove(&self.store.base.join(&self.key));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_filesystem_that_does_not_answer_is_waited_for_and_not_for_ever() {
+        let never = std::future::pending::<Result<io::Result<()>, JoinError>>();
+        let error = answered(never, READ_LIMIT).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(StoreErrorKind::of(&error), StoreErrorKind::Other, "asked again elsewhere");
     }
 }
