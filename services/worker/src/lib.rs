@@ -2,8 +2,9 @@
 //!
 //! Layout: [`WorkerService`] puts a worker together and serves it; `task_api` is what other nodes
 //! ask of it, `task` the life of one attempt, `tasks` all of them and their leases, `records` what
-//! they have committed.
+//! they have committed, `faults` what tests make them do wrong.
 
+mod faults;
 mod limits;
 mod metric;
 mod records;
