@@ -27,6 +27,8 @@ pub struct Shape {
     pub bytes: &'static str,
     /// `retry-policy`.
     pub policy: &'static str,
+    /// Rules of its fault points; see `waterbear_faults`.
+    pub faults: &'static str,
 }
 
 /// A running cluster; it ends when this is dropped.
@@ -48,6 +50,8 @@ impl Cluster {
         shape: Shape,
     ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
+        let faults = folder.join("faults");
+        std::fs::write(&faults, shape.faults)?;
         let log = folder.join("node.log");
         let output = std::fs::File::create(&log)?;
         let mut process = Command::new(binary)
@@ -60,7 +64,9 @@ impl Cluster {
             .args(["-D", &format!("task.bytes-per-partition={}", shape.bytes)])
             .args(["-D", &format!("{TASK_BYTES}={}", shape.bytes)])
             .args(["-D", &format!("retry-policy={}", shape.policy)])
+            .args(["-D", "retry-initial-delay=1ms"])
             .env("NO_COLOR", "1")
+            .env("WATERBEAR_FAULTS", faults)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)

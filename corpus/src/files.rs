@@ -10,7 +10,7 @@ use futures::stream::{StreamExt, TryStreamExt};
 use sqllogictest::{
     Condition, DefaultColumnType, ExpectedError, QueryExpect, Record, SortMode, StatementExpect,
 };
-use waterbear_testkit::client::Answer;
+use waterbear_testkit::client::{Answer, Table};
 
 use crate::rows::{are_lines, line, same_rows};
 use crate::ways::{Sessions, Way, Ways};
@@ -29,6 +29,8 @@ pub struct Report {
     times: BTreeMap<&'static str, Duration>,
     /// Tasks of all queries on three workers.
     tasks: u64,
+    /// Those that ran again because of a fault.
+    retries: u64,
     elapsed: Duration,
 }
 
@@ -43,6 +45,7 @@ impl Report {
         self.wrong += other.wrong;
         self.files.extend(other.files);
         self.tasks += other.tasks;
+        self.retries += other.retries;
         for (way, time) in other.times {
             *self.times.entry(way).or_default() += time;
         }
@@ -59,10 +62,11 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "{} statements, {} wrong, {} tasks on three workers, {:.1} s",
+            "{} statements, {} wrong, {} tasks on three workers, {} retries of tasks that failed, {:.1} s",
             self.queries,
             self.wrong,
             self.tasks,
+            self.retries,
             self.elapsed.as_secs_f64()
         )
     }
@@ -133,6 +137,12 @@ enum Expected {
     Rows { lines: Vec<String>, ordered: bool },
 }
 
+/// A fault in every stage makes a retry in every stage.
+fn without_retry(table: &Table) -> Option<String> {
+    let Table { stages, retries, .. } = table;
+    (retries < stages).then(|| format!("retried: {retries} retries in {stages} stages"))
+}
+
 impl Case {
     fn of(record: Record<DefaultColumnType>) -> anyhow::Result<Option<Self>> {
         let (loc, sql, conditions, expected) = match record {
@@ -187,8 +197,13 @@ impl Case {
             }
         }
         for (way, answer) in &answers {
-            if let (Way::ThreeWorkers, Answer::Rows(table)) = (way, answer) {
-                report.tasks += table.tasks;
+            match (way, answer) {
+                (Way::ThreeWorkers, Answer::Rows(table)) => report.tasks += table.tasks,
+                (Way::Retried, Answer::Rows(table)) => {
+                    report.retries += table.retries;
+                    problems.extend(without_retry(table));
+                }
+                _ => {}
             }
             if let Err(problem) = self.judge(answer, verbose) {
                 problems.push(format!("{}: {problem}", way.name()));

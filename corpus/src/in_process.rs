@@ -107,6 +107,6 @@ impl InProcess {
         let rows = serde_json::from_str(&json_rows(&batches)?).map_err(|error| {
             Failure::new(ErrorCode::GENERIC_INTERNAL_ERROR, format!("rows are no JSON: {error}"))
         })?;
-        Ok(Some(Table { types, rows, tasks: 0 }))
+        Ok(Some(Table { types, rows, ..Table::default() }))
     }
 }

@@ -32,8 +32,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs corpus files in process, on one worker, on three workers with many small tasks, and there
-    /// under retry-policy TASK.
+    /// Runs corpus files in process, on one worker, on three workers with many small tasks, there
+    /// under retry-policy TASK, and so that a task of every stage fails and runs again.
     Run {
         /// The binary whose clusters are asked; else `$WATERBEAR_BIN`, else the one beside this.
         #[arg(long)]

@@ -13,11 +13,14 @@ use crate::data;
 use crate::in_process::InProcess;
 
 /// All of a query in one task.
-const ONE_WORKER: Shape = Shape { workers: 1, partitions: 2, bytes: "16MB", policy: "NONE" };
+const ONE_WORKER: Shape =
+    Shape { workers: 1, partitions: 2, bytes: "16MB", policy: "NONE", faults: "" };
 /// Every scan is divided over all workers, whatever its size.
-const THREE_WORKERS: Shape = Shape { workers: 3, partitions: 2, bytes: "1B", policy: "NONE" };
+const THREE_WORKERS: Shape = Shape { workers: 3, bytes: "1B", ..ONE_WORKER };
 /// Tasks leave their output in the spool.
-const SPOOLED: Shape = Shape { workers: 3, partitions: 2, bytes: "8kB", policy: "TASK" };
+const SPOOLED: Shape = Shape { workers: 3, bytes: "8kB", policy: "TASK", ..ONE_WORKER };
+/// The first task of every stage runs again.
+const RETRIED: Shape = Shape { faults: "point=task error=internal task=0 attempt=0", ..SPOOLED };
 
 /// Catalogs and connectors that every way has, beside `corpus`.
 const CATALOGS: [(&str, &str); 2] = [("tpch", "tpch"), ("memory", "memory")];
@@ -33,11 +36,14 @@ pub enum Way {
     ThreeWorkers,
     /// The same under retry-policy TASK.
     Spooled,
+    /// The same with a fault in every stage.
+    Retried,
 }
 
 impl Way {
     /// All of them.
-    pub const ALL: [Way; 4] = [Way::InProcess, Way::OneWorker, Way::ThreeWorkers, Way::Spooled];
+    pub const ALL: [Way; 5] =
+        [Way::InProcess, Way::OneWorker, Way::ThreeWorkers, Way::Spooled, Way::Retried];
 
     /// The name that `onlyif` and `skipif` know it by.
     pub const fn name(self) -> &'static str {
@@ -46,6 +52,7 @@ impl Way {
             Way::OneWorker => "one-worker",
             Way::ThreeWorkers => "three-workers",
             Way::Spooled => "spooled",
+            Way::Retried => "retried",
         }
     }
 }
@@ -56,6 +63,7 @@ pub struct Ways {
     one_worker: Cluster,
     three_workers: Cluster,
     spooled: Cluster,
+    retried: Cluster,
     _folder: TempDir,
 }
 
@@ -65,13 +73,19 @@ pub struct Sessions {
     one_worker: Session,
     three_workers: Session,
     spooled: Session,
+    retried: Session,
 }
 
 impl Sessions {
     /// Sessions as they are at the start of each file.
     pub fn new() -> Self {
         let session = Session::new("corpus", "tpch");
-        Self { one_worker: session.clone(), three_workers: session.clone(), spooled: session }
+        Self {
+            one_worker: session.clone(),
+            three_workers: session.clone(),
+            spooled: session.clone(),
+            retried: session,
+        }
     }
 }
 
@@ -91,14 +105,16 @@ impl Ways {
         data::generate(&files).context("the tables cannot be made")?;
         let etc = folder.path().join("etc");
         let connectors = catalogs(&etc, &files)?;
-        let [one, three, spool] = ["one", "three", "spooled"].map(|name| folder.path().join(name));
-        let (one_worker, three_workers, spooled) = futures::try_join!(
+        let [one, three, spool, retry] =
+            ["one", "three", "spooled", "retried"].map(|name| folder.path().join(name));
+        let (one_worker, three_workers, spooled, retried) = futures::try_join!(
             Cluster::start(&binary, &etc, &one, ONE_WORKER),
             Cluster::start(&binary, &etc, &three, THREE_WORKERS),
             Cluster::start(&binary, &etc, &spool, SPOOLED),
+            Cluster::start(&binary, &etc, &retry, RETRIED),
         )?;
         let in_process = InProcess::new(connectors);
-        Ok(Self { in_process, one_worker, three_workers, spooled, _folder: folder })
+        Ok(Self { in_process, one_worker, three_workers, spooled, retried, _folder: folder })
     }
 
     /// Runs a statement; `None` if this way cannot.
@@ -121,6 +137,7 @@ impl Ways {
                 self.three_workers.client.answer(session, sql).await.map(Some)
             }
             Way::Spooled => self.spooled.client.answer(&mut sessions.spooled, sql).await.map(Some),
+            Way::Retried => self.retried.client.answer(&mut sessions.retried, sql).await.map(Some),
         }
     }
 
@@ -131,6 +148,7 @@ impl Ways {
             Way::OneWorker => self.one_worker.is_alive(),
             Way::ThreeWorkers => self.three_workers.is_alive(),
             Way::Spooled => self.spooled.is_alive(),
+            Way::Retried => self.retried.is_alive(),
         }
     }
 }

@@ -18,9 +18,15 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use waterbear_protocol::membership::Role;
 
+/// Says whether this build can be told to fail.
+const VERSION: &str = match waterbear_faults::COMPILED {
+    true => concat!(env!("CARGO_PKG_VERSION"), "+faults"),
+    false => env!("CARGO_PKG_VERSION"),
+};
+
 /// A distributed SQL query cluster that speaks Trino's protocol.
 #[derive(Parser)]
-#[command(name = "waterbear", version, about, arg_required_else_help = true)]
+#[command(name = "waterbear", version = VERSION, about, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

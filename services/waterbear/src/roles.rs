@@ -101,6 +101,13 @@ pub fn warn(config: &Config) {
     }
 }
 
+/// Warns of a build that is for tests.
+pub fn warn_of_faults() {
+    if waterbear_faults::COMPILED {
+        tracing::warn!("this build has fault points: it is for tests, not for production");
+    }
+}
+
 /// The configured catalogs as name, connector, properties and file.
 pub fn catalog_files(config: &Config) -> Vec<(String, String, BTreeMap<String, String>, PathBuf)> {
     let parts = |catalog: &waterbear_config::Catalog| {
@@ -166,6 +173,7 @@ fn announce_start(node: &Node) {
         "{} starts", info.role
     );
     tracing::info!("http on port {}: /v1/info, /v1/status, /metrics", info.http_port);
+    warn_of_faults();
     if node.internal.is_some() {
         tracing::info!(
             "internal requests at https://{}:{} (mutual TLS)",

@@ -20,7 +20,7 @@ use waterbear_telemetry::{MetricsHandle, init_logging, install_metrics};
 use crate::cluster::{self, CoordinatorSettings, ExchangeSettings, Running, Share, WorkerSettings};
 use crate::machine;
 use crate::node::{Node, NodeSpec, Stop, loopback};
-use crate::roles::{catalog_files, environment, stop_at_signals, warn};
+use crate::roles::{catalog_files, environment, stop_at_signals, warn, warn_of_faults};
 use crate::sql::{self, SqlArgs};
 
 /// The port of clients, unless it is taken or another was asked for.
@@ -161,6 +161,7 @@ impl Cluster {
     }
 
     fn say(&self, workers: u32) {
+        warn_of_faults();
         tracing::info!("cluster of 1 discovery, 1 coordinator, {workers} workers is ready");
         tracing::info!("clients at http://127.0.0.1:{}", self.port);
         tracing::info!("its own files in {}", self.data_dir.display());

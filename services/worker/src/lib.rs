@@ -2,9 +2,11 @@
 //!
 //! Layout: [`WorkerService`] puts a worker together and serves it; `task_api` is what other nodes
 //! ask of it, `task` the life of one attempt, `tasks` all of them and their leases, `records` what
-//! they have committed, `cache` the memory that keeps their outputs for readers here.
+//! they have committed, `cache` the memory that keeps their outputs for readers here, `faults` what
+//! tests make them do wrong.
 
 mod cache;
+mod faults;
 mod limits;
 mod metric;
 mod records;

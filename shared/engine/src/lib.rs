@@ -3,10 +3,11 @@
 //! Layout: [`Engine`] owns what all tasks of a node share (threads, memory, spill folder);
 //! [`prepared`] is one task's plan, ready to run; [`exchange_source`] is the leaf that stands for
 //! another stage's output; [`codec`] moves plans between nodes; [`memory`] counts what each task
-//! holds; `guards` keeps operators from what they must not do.
+//! holds; `guards` keeps operators from what they must not do; `faults` is for tests.
 
 pub mod codec;
 pub mod exchange_source;
+mod faults;
 mod guards;
 pub mod memory;
 pub mod prepared;
@@ -28,6 +29,7 @@ use waterbear_protocol::{ErrorCode, Failure};
 
 pub use codec::{decode_plan, encode_plan};
 pub use exchange_source::{ExchangeSourceExec, InputStreams};
+pub use faults::with_faults;
 pub use memory::{ByteCounter, SpareMemory};
 pub use prepared::{PreparedTask, operator_metrics};
 pub use waterbear_functions::failure_of;

@@ -65,6 +65,10 @@ pub struct Table {
     pub rows: Vec<Vec<Value>>,
     /// Tasks that made them.
     pub tasks: u64,
+    /// Stages of those tasks.
+    pub stages: u64,
+    /// How often tasks ran again.
+    pub retries: u64,
 }
 
 #[derive(Deserialize)]
@@ -89,6 +93,23 @@ struct PageColumn {
 #[serde(rename_all = "camelCase", default)]
 struct PageStats {
     total_splits: u64,
+    task_retries: u64,
+    root_stage: Option<PageStage>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct PageStage {
+    total_splits: u64,
+    sub_stages: Vec<PageStage>,
+}
+
+impl PageStage {
+    /// How many stages have tasks, with those below.
+    fn working(&self) -> u64 {
+        let below = self.sub_stages.iter().map(Self::working).sum::<u64>();
+        below + u64::from(self.total_splits > 0)
+    }
 }
 
 #[derive(Deserialize)]
@@ -188,6 +209,8 @@ impl Client {
             }
             table.rows.append(&mut page.data);
             table.tasks = page.stats.total_splits;
+            table.stages = page.stats.root_stage.as_ref().map_or(0, PageStage::working);
+            table.retries = page.stats.task_retries;
             let Some(next) = page.next_uri else { return Ok(Answer::Rows(table)) };
             page = self.page(session, Method::GET, next.parse()?, String::new()).await?;
         }
@@ -229,6 +252,10 @@ mod tests {
         assert!(page.data.is_empty() && page.error.is_none());
         let page: Page = serde_json::from_str(r#"{"data":[[1,"a"],[null,"1.20"]]}"#).unwrap();
         assert_eq!(page.data.len(), 2);
+        let text = r#"{"stats":{"taskRetries":2,"rootStage":{"totalSplits":1,"subStages":[
+            {"totalSplits":3,"subStages":[]},{"totalSplits":0,"subStages":[]}]}}}"#;
+        let stats = serde_json::from_str::<Page>(text).unwrap().stats;
+        assert_eq!((stats.root_stage.unwrap().working(), stats.task_retries), (2, 2));
         let text = r#"{"error":{"errorName":"SYNTAX_ERROR","message":"line 1:1: no"}}"#;
         let page: Page = serde_json::from_str(text).unwrap();
         assert_eq!(page.error.unwrap().error_name, "SYNTAX_ERROR");

@@ -23,10 +23,19 @@ pub fn of_everything(root: &Path) -> anyhow::Result<Features> {
     tree(root, &["--workspace", "-e", "normal,build,dev"])
 }
 
+/// Has a feature that the tests switch on and no release has: it is built twice, and what needs it.
+const FAULTS: &str = "waterbear-faults ";
+
+/// The features of fault points in a build: none may be in that of the binary alone.
+pub fn fault_points(build: &Features) -> Vec<String> {
+    let sets = build.iter().filter(|(package, _)| package.starts_with(FAULTS));
+    sets.flat_map(|(_, sets)| sets).filter(|set| !set.is_empty()).cloned().collect()
+}
+
 /// The packages of the binary that the tests build with other features.
 pub fn built_twice(binary: &Features, everything: &Features) -> Vec<String> {
     let mut found = Vec::new();
-    for (package, features) in binary {
+    for (package, features) in binary.iter().filter(|(package, _)| !package.starts_with(FAULTS)) {
         let others = everything.get(package).into_iter().flatten();
         found.extend(
             others.filter(|set| !features.contains(*set)).map(|set| format!("{package} [{set}]")),
@@ -69,6 +78,15 @@ mod tests {
         let (binary, everything) = (of_the_binary(root).unwrap(), of_everything(root).unwrap());
         assert!(binary.len() > 100, "cargo tree was not understood: {binary:?}");
         assert_eq!(built_twice(&binary, &everything), Vec::<String>::new());
+    }
+
+    #[test]
+    fn no_release_has_fault_points_and_the_tests_have() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let (binary, everything) = (of_the_binary(root).unwrap(), of_everything(root).unwrap());
+        assert!(binary.keys().any(|package| package.starts_with(FAULTS)), "they are elsewhere");
+        assert_eq!(fault_points(&binary), Vec::<String>::new());
+        assert_eq!(fault_points(&everything), ["faults"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use waterbear_exchange::{
 
 use super::Output;
 use crate::Worker;
+use crate::faults;
 
 /// Asks producers on this worker for what lies in their buffers, others over HTTP.
 #[derive(Debug)]
@@ -63,6 +64,7 @@ async fn read(
     source: &Source,
     request: PageRequest,
 ) -> Result<Answer, FetchError> {
+    faults::in_read(&source.producer.attempt).await?;
     let PageRequest { token, max_bytes, max_wait } = request;
     let deadline = Instant::now() + max_wait;
     let none = Answer { pages: Vec::new(), next_token: token, complete: false, wire_bytes: 0 };

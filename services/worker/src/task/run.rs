@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
-use waterbear_engine::{PreparedTask, failure_of};
+use waterbear_engine::{PreparedTask, failure_of, with_faults};
 use waterbear_exchange::{Fetch, HeldBytes, HttpFetch, OutputBuffer, ReaderOptions, WriteError};
+use waterbear_ids::AttemptId;
 use waterbear_protocol::task::{TaskOutput, TaskRequest, TaskState};
 use waterbear_protocol::{ErrorCode, Failure};
 
 use super::fetch::NodeFetch;
 use super::inputs::RemoteInputs;
 use super::{Destination, Task, spooled};
-use crate::Worker;
+use crate::{Worker, faults};
 
 /// How long a producer may hold a request that it has no page for.
 const MAX_WAIT: Duration = Duration::from_secs(2);
@@ -53,7 +54,7 @@ async fn execute(worker: &Arc<Worker>, task: &Task, request: TaskRequest) -> Res
         OutputBuffer::new(output.partitions, output.readers, prepared.schema(), limit, held);
     let buffer = Arc::new(buffer);
     task.run(Arc::clone(&prepared), Destination::Buffer(Arc::clone(&buffer)));
-    produce(prepared, &buffer).await?;
+    produce(&task.attempt, prepared, &buffer).await?;
     task.flush();
     buffer.drained().await;
     Ok(())
@@ -67,7 +68,9 @@ fn prepare(
     let partitions = request.inputs.iter().flat_map(|input| &input.partitions);
     let reading = partitions.filter(|sources| !sources.is_empty()).count();
     let fetch: Arc<dyn Fetch> = match request.spool {
-        Some(spool) => Arc::new(spooled::fetch(worker, task, spool)?),
+        Some(spool) => {
+            faults::in_reads_of(&task.attempt, Arc::new(spooled::fetch(worker, task, spool)?))
+        }
         None => Arc::new(NodeFetch {
             http: HttpFetch::new(worker.exchange.clone()),
             worker: Arc::downgrade(worker),
@@ -100,11 +103,15 @@ fn check_partitions(prepared: &PreparedTask, output: TaskOutput) -> Result<(), F
 }
 
 /// Runs all partitions at once, each as a task of its own; the first failure stops them all.
-async fn produce(prepared: Arc<PreparedTask>, buffer: &OutputBuffer) -> Result<(), Failure> {
+async fn produce(
+    attempt: &AttemptId,
+    prepared: Arc<PreparedTask>,
+    buffer: &OutputBuffer,
+) -> Result<(), Failure> {
     let mut partitions = JoinSet::new();
     for partition in 0..prepared.partitions() {
         let writer = buffer.writer(partition as u32).map_err(Failure::from)?;
-        let stream = without_panic(|| prepared.execute(partition))?;
+        let stream = with_faults(attempt, without_panic(|| prepared.execute(partition))?);
         partitions.spawn(writer.write_all(stream));
     }
     // From here on only the streams and the task's phase hold the plan.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::task::JoinSet;
-use waterbear_engine::PreparedTask;
+use waterbear_engine::{PreparedTask, with_faults};
 use waterbear_exchange::{HeldBytes, SpoolFetch, SpoolSink, WriteError};
+use waterbear_ids::AttemptId;
 use waterbear_protocol::membership::LEASE;
 use waterbear_protocol::task::TaskSpool;
 use waterbear_protocol::{ErrorCode, Failure};
@@ -46,7 +47,7 @@ pub(super) async fn run(
     let sink = SpoolSink::new(writer, partitions, prepared.schema(), sink_buffer_bytes, held);
     let sink = Arc::new(sink);
     task.run(Arc::clone(&prepared), Destination::Spool(Arc::clone(&sink)));
-    produce(&prepared, &sink).await?;
+    produce(&task.attempt, &prepared, &sink).await?;
     task.keep_operators(&prepared);
     // A coordinator that has ended the query or gone on without this attempt does not ask again:
     // then its lease ends, and nothing is written that nobody would delete. One that only stood
@@ -64,10 +65,14 @@ pub(super) async fn run(
 }
 
 /// Runs all partitions at once, each as a task of its own; the first failure stops them all.
-async fn produce(prepared: &Arc<PreparedTask>, sink: &Arc<SpoolSink>) -> Result<(), Failure> {
+async fn produce(
+    attempt: &AttemptId,
+    prepared: &Arc<PreparedTask>,
+    sink: &Arc<SpoolSink>,
+) -> Result<(), Failure> {
     let mut partitions = JoinSet::new();
     for partition in 0..prepared.partitions() {
-        let stream = without_panic(|| prepared.execute(partition))?;
+        let stream = with_faults(attempt, without_panic(|| prepared.execute(partition))?);
         let sink = Arc::clone(sink);
         partitions.spawn(async move { sink.write_all(partition as u32, stream).await });
     }

@@ -9,11 +9,13 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
+use waterbear_faults::Point;
 use waterbear_ids::AttemptId;
 use waterbear_protocol::task::{TaskOutput, TaskRequest, TaskState, TaskStatus};
 
 use super::{ForThisProcess, FromCoordinator};
 use crate::Worker;
+use crate::faults;
 use crate::task::{self, Task};
 
 /// Bytes of a request that is read at once, rather than by a thread for computing.
@@ -28,6 +30,7 @@ pub(super) async fn create(
     Path(attempt): Path<AttemptId>,
     body: Bytes,
 ) -> Result<Response, Response> {
+    faults::in_request(Point::Create, &attempt).await?;
     if let Some(task) = worker.tasks.task(&attempt) {
         task.lease().renew();
         return Ok(answer(&task, task.status()));
@@ -85,6 +88,7 @@ pub(super) async fn status(
     Path(attempt): Path<AttemptId>,
     Query(query): Query<StatusQuery>,
 ) -> Result<Response, Response> {
+    faults::in_request(Point::Status, &attempt).await?;
     let Some(task) = worker.tasks.task(&attempt) else {
         let text = format!("there is no task {attempt}");
         return Err((StatusCode::NOT_FOUND, text).into_response());

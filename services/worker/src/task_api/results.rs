@@ -16,6 +16,7 @@ use http_body::{Frame, SizeHint};
 use serde::Deserialize;
 use tokio::time::Instant;
 use waterbear_exchange::{Pages, ReadError};
+use waterbear_faults::Point;
 use waterbear_ids::AttemptId;
 use waterbear_protocol::Failure;
 use waterbear_protocol::task::TaskState;
@@ -23,6 +24,7 @@ use waterbear_protocol::task::results::{COMPLETE_HEADER, NEXT_TOKEN_HEADER, PAGE
 
 use super::ForThisProcess;
 use crate::Worker;
+use crate::faults;
 use crate::task::Output;
 
 /// The longest that a request is held.
@@ -45,6 +47,9 @@ pub(super) async fn read(
     Path((attempt, partition, reader, token)): Path<(AttemptId, u32, u32, u64)>,
     Query(query): Query<ResultsQuery>,
 ) -> Response {
+    if let Err(fault) = faults::in_request(Point::Results, &attempt).await {
+        return fault;
+    }
     let max_wait = Duration::from_millis(query.max_wait_ms).min(LONGEST_WAIT);
     let max_bytes = query.max_bytes.unwrap_or(ANSWER_BYTES).min(LARGEST_ANSWER_BYTES);
     let deadline = Instant::now() + max_wait;
