@@ -84,7 +84,7 @@ async fn show(args: &DemoArgs) -> Result<()> {
         return Ok(());
     }
     let disturbed = answer?;
-    let (rows, expected) = (disturbed.rows, undisturbed.rows.clone());
+    let (rows, expected) = (&disturbed.rows, &undisturbed.rows);
     ensure!(rows == expected, "the rows differ:\n{expected:#?}\nand\n{rows:#?}");
     let lost = (disturbed.seconds() - undisturbed.seconds()).max(0.0);
     println!(
@@ -290,11 +290,14 @@ async fn follow(client: Client, mut page: Page) -> Result<Answered> {
         if let Some(error) = &page.error {
             bail!("{}", error.message);
         }
-        let values = |row: &Vec<Value>| row.iter().map(|value| value.get()).collect::<Vec<_>>();
-        rows.extend(page.data.iter().flatten().map(|row| values(row).join(", ")));
+        rows.extend(page.data.iter().flatten().map(|row| shown(row)));
         let Some(uri) = &page.next_uri else { return Ok(Answered { rows, stats: page.stats }) };
         page = client.get(uri).await.map_err(failed)?;
     }
+}
+
+fn shown(row: &[Value]) -> String {
+    row.iter().map(|value| value.get()).collect::<Vec<_>>().join(", ")
 }
 
 fn failed(error: Failed) -> anyhow::Error {
