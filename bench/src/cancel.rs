@@ -39,8 +39,8 @@ pub async fn run(place: &Place, args: &CancelArgs) -> anyhow::Result<bool> {
     let shape = Shape {
         workers: WORKERS,
         tls: true,
-        retries: false,
         catalogs: vec![cluster::parquet(&data)],
+        ..Shape::default()
     };
     let mut cluster = Cluster::start(place, shape).await?;
     let mut random = rand::rngs::StdRng::seed_from_u64(args.seed);

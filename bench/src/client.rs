@@ -18,7 +18,8 @@ use crate::answers::Row;
 /// No statement of a benchmark takes longer.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Asks one server over a connection that it keeps.
+/// Asks one server over a connection that it keeps. Clones share it.
+#[derive(Clone)]
 pub struct Client {
     http: hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>,
     server: String,
@@ -27,6 +28,10 @@ pub struct Client {
 /// All pages of a statement.
 #[derive(Default)]
 pub struct Answer {
+    /// The query's id.
+    pub id: String,
+    /// Time that the coordinator took to analyse and plan it, in whole milliseconds.
+    pub planning: Duration,
     /// Rows in all pages.
     pub rows: usize,
     /// Requests that it took.
@@ -40,12 +45,23 @@ pub struct Answer {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Head {
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    stats: Stats,
     next_uri: Option<String>,
     #[serde(default)]
     columns: Vec<Column>,
     #[serde(default)]
     data: Vec<IgnoredAny>,
     error: Option<QueryError>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Stats {
+    analysis_time_millis: u64,
+    planning_time_millis: u64,
 }
 
 #[derive(Deserialize)]
@@ -161,6 +177,9 @@ impl Client {
 impl Answer {
     fn add(&mut self, head: &Head, page: Bytes) {
         self.requests += 1;
+        self.id.clone_from(&head.id);
+        let Stats { analysis_time_millis, planning_time_millis } = head.stats;
+        self.planning = Duration::from_millis(analysis_time_millis + planning_time_millis);
         if self.types.is_empty() {
             self.types = head.columns.iter().map(|column| column.type_name.clone()).collect();
         }
@@ -199,13 +218,16 @@ mod tests {
         let mut answer = Answer::default();
         for page in [
             r#"{"id":"q","nextUri":"http://x/1","stats":{}}"#,
-            r#"{"columns":[{"name":"a","type":"bigint"}],"data":[[1],[null]],"nextUri":"u"}"#,
-            r#"{"columns":[{"name":"a","type":"bigint"}],"data":[["x"]],"stats":{}}"#,
+            r#"{"id":"q","columns":[{"name":"a","type":"bigint"}],"data":[[1],[null]],
+                "nextUri":"u"}"#,
+            r#"{"id":"q","columns":[{"name":"a","type":"bigint"}],"data":[["x"]],
+                "stats":{"planningTimeMillis":3,"analysisTimeMillis":1}}"#,
         ] {
             let head: Head = serde_json::from_str(page).unwrap();
             answer.add(&head, Bytes::from_static(page.as_bytes()));
         }
         assert_eq!((answer.rows, answer.requests, answer.types.len()), (3, 3, 1));
+        assert_eq!((answer.id.as_str(), answer.planning), ("q", Duration::from_millis(4)));
         let expected = [vec![Some("1".to_owned())], vec![None], vec![Some("x".to_owned())]];
         assert_eq!(answer.values().unwrap(), expected);
     }

@@ -1,5 +1,6 @@
 //! A cluster of real processes on this machine: discovery, a coordinator, workers.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
@@ -13,12 +14,15 @@ use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use crate::cgroup::{CpuLimits, Group};
 use crate::client::Client;
 use crate::place::Place;
 
 /// How long a cluster may take to be complete.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 const START_PAUSE: Duration = Duration::from_millis(20);
+/// The coordinator's role, and its name.
+pub const COORDINATOR: &str = "coordinator";
 /// What of a log is shown.
 const LOG_LINES: usize = 20;
 
@@ -26,6 +30,7 @@ const LOG_LINES: usize = 20;
 pub type Properties = Vec<(&'static str, String)>;
 
 /// What a cluster is made of.
+#[derive(Default)]
 pub struct Shape {
     /// Workers that it starts with, each with one CPU thread.
     pub workers: usize,
@@ -35,6 +40,10 @@ pub struct Shape {
     pub retries: bool,
     /// Catalogs by name.
     pub catalogs: Vec<(&'static str, Properties)>,
+    /// More properties of the coordinator.
+    pub coordinator: Properties,
+    /// How much of a core each worker may use, of the limits of this machine.
+    pub cores: Option<(CpuLimits, f64)>,
 }
 
 /// A cluster; its processes and folders end with it.
@@ -45,6 +54,8 @@ pub struct Cluster {
     waterbear: PathBuf,
     discovery_uri: String,
     workers_made: usize,
+    /// By worker. A group can only be removed when its process has ended: after `nodes`.
+    groups: BTreeMap<String, Group>,
     folder: TempDir,
 }
 
@@ -66,6 +77,9 @@ struct MemoryInfo {
 struct Pool {
     reserved_bytes: u64,
 }
+
+/// A node that was killed.
+pub struct Killed(Node);
 
 /// One process of a cluster.
 pub struct Node {
@@ -128,12 +142,14 @@ impl Cluster {
             waterbear: place.waterbear.clone(),
             discovery_uri,
             workers_made: 0,
+            groups: BTreeMap::new(),
             folder,
         };
         let https = vec![("http-server.https.port", discovery_https.to_string())];
         cluster.launch("discovery", "discovery", discovery_http, https)?;
-        let own = vec![("coordinator", "true".to_owned()), ("task.concurrency", "2".to_owned())];
-        cluster.launch("coordinator", "coordinator", coordinator_http, own)?;
+        let mut own = cluster.shape.coordinator.clone();
+        own.extend([("coordinator", "true".to_owned()), ("task.concurrency", "2".to_owned())]);
+        cluster.launch(COORDINATOR, COORDINATOR, coordinator_http, own)?;
         for _ in 0..workers {
             cluster.add_worker()?;
         }
@@ -145,6 +161,9 @@ impl Cluster {
     pub fn add_worker(&mut self) -> anyhow::Result<String> {
         self.workers_made += 1;
         let name = format!("worker-{}", self.workers_made);
+        if let Some((limits, cores)) = &self.shape.cores {
+            self.groups.insert(name.clone(), limits.group(&name, *cores)?);
+        }
         let [http, https] = free_ports()?;
         let own = vec![
             ("http-server.https.port", https.to_string()),
@@ -156,11 +175,27 @@ impl Cluster {
     }
 
     /// Ends the node `name` with SIGKILL and waits for its end.
-    pub async fn kill(&mut self, name: &str) -> anyhow::Result<()> {
+    pub async fn kill(&mut self, name: &str) -> anyhow::Result<Killed> {
         let index = self.nodes.iter().position(|node| node.name == name);
         let index = index.with_context(|| format!("there is no {name}"))?;
-        self.nodes.swap_remove(index).child.kill().await?;
+        let mut node = self.nodes.swap_remove(index);
+        node.child.kill().await?;
+        Ok(Killed(node))
+    }
+
+    /// Starts a killed node again, as it was.
+    pub fn start_again(&mut self, killed: Killed) -> anyhow::Result<()> {
+        let Node { name, is_worker, http, log, .. } = killed.0;
+        let role = if is_worker { "worker" } else { &name };
+        let child = self.spawn(role, &name, &log)?;
+        self.nodes.push(Node { name, is_worker, http, log, child });
         Ok(())
+    }
+
+    /// What the coordinator has logged.
+    pub fn coordinator_log(&self) -> anyhow::Result<String> {
+        let log = &self.node(COORDINATOR)?.log;
+        fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))
     }
 
     /// Asks the coordinator.
@@ -267,7 +302,7 @@ impl Cluster {
                 ("exchange.base-directories", spool),
             ];
             write_properties(&etc.join("exchange-manager.properties"), &exchange)?;
-            if role == "coordinator" {
+            if role == COORDINATOR {
                 config.push(("retry-policy", "TASK".to_owned()));
             }
         }
@@ -280,19 +315,28 @@ impl Cluster {
             write_properties(&etc.join(format!("catalog/{catalog}.properties")), properties)?;
         }
         let log = folder.join("log");
-        let child = Command::new(&self.waterbear)
-            .arg(role)
-            .arg("--etc-dir")
-            .arg(&etc)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&log)?)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("{} does not start", self.waterbear.display()))?;
+        let child = self.spawn(role, name, &log)?;
         let (name, is_worker) = (name.to_owned(), role == "worker");
         self.nodes.push(Node { name, is_worker, http, log, child });
         Ok(())
+    }
+
+    /// Starts the process of a node whose files are there.
+    fn spawn(&self, role: &str, name: &str, log: &Path) -> anyhow::Result<Child> {
+        let child = Command::new(&self.waterbear)
+            .arg(role)
+            .arg("--etc-dir")
+            .arg(self.folder.path().join(name).join("etc"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::OpenOptions::new().create(true).append(true).open(log)?)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("{} does not start", self.waterbear.display()))?;
+        if let Some(group) = self.groups.get(name) {
+            group.add(child.id().with_context(|| format!("{name} has ended"))?)?;
+        }
+        Ok(child)
     }
 }
 

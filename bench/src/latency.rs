@@ -29,8 +29,8 @@ const QUERIES: [(&str, &str, usize); 2] = [
 
 /// Runs the benchmark and prints its table. Ends with an error when an answer is wrong.
 pub async fn run(place: &Place, args: &LatencyArgs) -> anyhow::Result<bool> {
-    let shape =
-        Shape { workers: WORKERS, tls: true, retries: false, catalogs: vec![cluster::generated()] };
+    let catalogs = vec![cluster::generated()];
+    let shape = Shape { workers: WORKERS, tls: true, catalogs, ..Shape::default() };
     let cluster = Cluster::start(place, shape).await?;
     println!("{} queries one by one, {WORKERS} workers, mutual TLS", args.count);
     println!(

@@ -3,19 +3,24 @@
 //!
 //! Layout: [`tpch`] runs the queries on all [`side`]s and [`report`] prints the table; a side is
 //! DataFusion [`in_process`] or a [`cluster`] asked by a [`client`]; [`data`] writes the Parquet
-//! files; [`answers`] compares rows; [`latency`], [`start`] and [`cancel`] are the small benchmarks; [`procfs`]
-//! reads CPU time and memory; [`figures`] are medians and the like; [`place`] knows the folders.
+//! files; [`answers`] compares rows; [`latency`], [`start`] and [`cancel`] are the small benchmarks,
+//! [`fte`] is about retry-policy TASK; [`query_info`] reads what a coordinator says of a query,
+//! [`procfs`] CPU time and memory; [`cgroup`] limits workers; [`figures`] are medians and the like;
+//! [`place`] knows the folders.
 
 mod answers;
 mod cancel;
+mod cgroup;
 mod client;
 mod cluster;
 mod data;
 mod figures;
+mod fte;
 mod in_process;
 mod latency;
 mod place;
 mod procfs;
+mod query_info;
 mod report;
 mod side;
 mod start;
@@ -48,6 +53,8 @@ enum Benchmark {
     Start(start::StartArgs),
     /// From a cancellation until the workers have freed everything.
     Cancel(cancel::CancelArgs),
+    /// What retry-policy TASK costs, and what a killed worker costs under it.
+    Fte(fte::FteArgs),
     /// All of the above with their defaults.
     All,
     /// The child process of `tpch` that is DataFusion in process.
@@ -93,6 +100,7 @@ async fn run(benchmark: Benchmark) -> anyhow::Result<bool> {
         Benchmark::Latency(args) => latency::run(&place, &args).await,
         Benchmark::Start(args) => start::run(&place, &args).await,
         Benchmark::Cancel(args) => cancel::run(&place, &args).await,
+        Benchmark::Fte(args) => fte::run(&place, &args).await,
         Benchmark::All => {
             let tpch = tpch::run(&place, &defaults()?).await?;
             println!();
@@ -101,7 +109,9 @@ async fn run(benchmark: Benchmark) -> anyhow::Result<bool> {
             let start = start::run(&place, &defaults()?).await?;
             println!();
             let cancel = cancel::run(&place, &defaults()?).await?;
-            Ok(tpch && latency && start && cancel)
+            println!();
+            let fte = fte::run(&place, &defaults()?).await?;
+            Ok(tpch && latency && start && cancel && fte)
         }
         Benchmark::InProcess(_) => unreachable!("it needs a runtime of its own"),
     }
@@ -127,6 +137,7 @@ mod tests {
         assert_eq!((tpch.scale.as_str(), tpch.repeats, tpch.workers), ("1", 5, 2));
         assert_eq!(defaults::<latency::LatencyArgs>().unwrap().count, 1000);
         assert_eq!(defaults::<start::StartArgs>().unwrap().count, 20);
+        assert!(defaults::<fte::FteArgs>().is_ok());
     }
 
     #[test]
@@ -138,6 +149,8 @@ mod tests {
             &["tpch", "--workers", "0"],
             &["tpch", "--scale", "big"],
             &["tpch", "--tls", "perhaps"],
+            &["fte", "--goals", "1"],
+            &["fte", "--repeats", "0"],
         ] {
             let all = [&["bench"][..], wrong].concat();
             assert!(Arguments::try_parse_from(all).is_err(), "{wrong:?}");

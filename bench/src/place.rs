@@ -14,6 +14,8 @@ pub struct Place {
     pub waterbear: PathBuf,
     /// This binary.
     pub bench: PathBuf,
+    /// Where both were built.
+    folder: PathBuf,
     /// Cargo's target folder.
     target: PathBuf,
 }
@@ -33,7 +35,13 @@ impl Place {
             "{} is not there: `cargo xtask bench` builds it, or set {BINARY_VARIABLE}",
             waterbear.display()
         );
-        Ok(Self { waterbear, bench, target })
+        let folder = folder.to_owned();
+        Ok(Self { waterbear, bench, folder, target })
+    }
+
+    /// Where an example of the same build would be.
+    pub fn example(&self, name: &str) -> PathBuf {
+        self.folder.join("examples").join(name)
     }
 
     /// Where generated data is kept between runs.

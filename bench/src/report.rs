@@ -68,9 +68,21 @@ impl Figures {
 
 /// Ratios of one side to another.
 #[derive(Clone, Copy)]
-struct Ratio {
-    wall: f64,
-    cpu: f64,
+pub struct Ratio {
+    /// Of wall times.
+    pub wall: f64,
+    /// Of CPU times.
+    pub cpu: f64,
+}
+
+/// Two sides compared.
+pub struct Compared {
+    /// The ratios of the totals.
+    pub total: Ratio,
+    /// The geometric means of the queries' ratios.
+    pub mean: Ratio,
+    /// Each query's ratios.
+    pub queries: Vec<(String, Ratio)>,
 }
 
 impl Ratio {
@@ -174,7 +186,8 @@ impl Report {
     fn goals(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (mtls, plain) = (self.place(SideName::Mtls), self.place(SideName::Plain));
         if let Some(mtls) = mtls {
-            self.compared(f, "goal 9, cluster with mutual TLS / in process", mtls, 0)?;
+            let compared = self.compared(mtls, 0);
+            write_compared(f, "goal 9, cluster with mutual TLS / in process", &compared)?;
             let (cluster, alone) = (self.peaks.get(mtls), self.peaks.first());
             if let (Some(cluster), Some(alone)) = (cluster, alone) {
                 let (cluster, alone) = (*cluster as f64 / 1e6, *alone as f64 / 1e6);
@@ -194,11 +207,11 @@ impl Report {
                 "goal 16, exchanged, on the wire / referenced: {wire:.1} MB / {referenced:.1} MB = {ratio:.3}"
             )?;
         }
-        if let (Some(none), Some(task)) = (mtls.or(plain), self.place(SideName::Task)) {
-            self.compared(f, "goal 3, retry-policy TASK / NONE", task, none)?;
+        if let Some(compared) = self.task_and_none() {
+            write_compared(f, "goal 3, retry-policy TASK / NONE", &compared)?;
         }
         if let (Some(mtls), Some(plain)) = (mtls, plain) {
-            self.compared(f, "goal 1, mutual TLS on / off", mtls, plain)?;
+            write_compared(f, "goal 1, mutual TLS on / off", &self.compared(mtls, plain))?;
             let pure = self.lines.iter().filter(|line| !line.counts && line.is_right());
             for line in pure {
                 let Ratio { wall, cpu } = Ratio::of(line.median(mtls), line.median(plain));
@@ -212,21 +225,29 @@ impl Report {
         Ok(())
     }
 
-    fn compared(
-        &self,
-        f: &mut Formatter<'_>,
-        what: &str,
-        side: usize,
-        divisor: usize,
-    ) -> fmt::Result {
-        let total = Ratio::of(self.total(side), self.total(divisor));
-        let mean = self.mean(side, divisor);
-        writeln!(
-            f,
-            "{what}: total CPU {:.2}, wall {:.2}; geometric mean CPU {:.2}, wall {:.2}",
-            total.cpu, total.wall, mean.cpu, mean.wall
-        )
+    /// TASK and NONE, where both were run.
+    pub fn task_and_none(&self) -> Option<Compared> {
+        let none = self.place(SideName::Mtls).or(self.place(SideName::Plain))?;
+        Some(self.compared(self.place(SideName::Task)?, none))
     }
+
+    fn compared(&self, side: usize, divisor: usize) -> Compared {
+        let ratio = |line: &Line| Ratio::of(line.median(side), line.median(divisor));
+        Compared {
+            total: Ratio::of(self.total(side), self.total(divisor)),
+            mean: self.mean(side, divisor),
+            queries: self.totals().map(|line| (line.name.clone(), ratio(line))).collect(),
+        }
+    }
+}
+
+fn write_compared(f: &mut Formatter<'_>, what: &str, compared: &Compared) -> fmt::Result {
+    let Compared { total, mean, .. } = compared;
+    writeln!(
+        f,
+        "{what}: total CPU {:.2}, wall {:.2}; geometric mean CPU {:.2}, wall {:.2}",
+        total.cpu, total.wall, mean.cpu, mean.wall
+    )
 }
 
 impl Display for Report {

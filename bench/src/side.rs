@@ -82,6 +82,7 @@ impl Side {
             tls: name != SideName::Plain,
             retries: name == SideName::Task,
             catalogs: vec![cluster::parquet(data)],
+            ..Shape::default()
         };
         let cluster = Cluster::start(place, shape).await?;
         let meter = |node: &Node| CpuMeter::new(node.pid()?);

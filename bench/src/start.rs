@@ -26,8 +26,8 @@ const IDLE: Duration = Duration::from_secs(5);
 
 /// Runs the benchmark and prints its figures.
 pub async fn run(place: &Place, args: &StartArgs) -> anyhow::Result<bool> {
-    let shape =
-        Shape { workers: 0, tls: true, retries: false, catalogs: vec![cluster::generated()] };
+    let catalogs = vec![cluster::generated()];
+    let shape = Shape { tls: true, catalogs, ..Shape::default() };
     let mut cluster = Cluster::start(place, shape).await?;
     let mut times = Vec::new();
     let mut last: Option<String> = None;

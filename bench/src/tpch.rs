@@ -63,8 +63,27 @@ const REPARTITION: &str = "SELECT count(*), count(l_partkey), count(l_suppkey), 
 /// Rows up to which values are compared too.
 const COMPARED_ROWS: usize = 100_000;
 
+impl TpchArgs {
+    /// DataFusion in process, and two clusters with mutual TLS: NONE and TASK. All 22 queries if
+    /// none are named.
+    pub fn retries(scale: String, repeats: u32, workers: u16, queries: Vec<u32>) -> Self {
+        Self { scale, repeats, workers, queries, tls: Tls::On, retries: true }
+    }
+}
+
 /// Runs the benchmark and prints its table. Whether every answer was right.
 pub async fn run(place: &Place, args: &TpchArgs) -> anyhow::Result<bool> {
+    let report = compare(place, args).await?;
+    println!(
+        "TPC-H at scale {}, {} workers with one CPU thread each, medians of {} interleaved runs",
+        args.scale, args.workers, args.repeats
+    );
+    print!("{report}");
+    Ok(report.all_right())
+}
+
+/// Runs the queries on all sides.
+pub async fn compare(place: &Place, args: &TpchArgs) -> anyhow::Result<Report> {
     let data = data::ensure(&place.data(), &args.scale)?;
     let mut sides = start_sides(place, &data, args).await?;
     let mut report = Report::new(sides.iter().map(Side::name).collect());
@@ -84,12 +103,7 @@ pub async fn run(place: &Place, args: &TpchArgs) -> anyhow::Result<bool> {
         exchanged.push(side.exchanged().await?);
     }
     report.finish(peaks, exchanged);
-    println!(
-        "TPC-H at scale {}, {} workers with one CPU thread each, medians of {} interleaved runs",
-        args.scale, args.workers, args.repeats
-    );
-    print!("{report}");
-    Ok(report.all_right())
+    Ok(report)
 }
 
 async fn start_sides(place: &Place, data: &Path, args: &TpchArgs) -> anyhow::Result<Vec<Side>> {

@@ -215,7 +215,8 @@ class Cluster:
         return self
 
     def __exit__(self, *_):
-        for node in reversed(self.nodes()):
+        # The coordinator first: it ends its queries, so that no worker waits for their tasks.
+        for node in sorted(self.nodes(), key=lambda node: node.role != "coordinator"):
             if node.process:
                 node.process.stop()
 

@@ -118,13 +118,13 @@ class Peer:
             context.minimum_version = context.maximum_version = version
         return context
 
-    def ask(self, port, path, token=None, method="GET", context=None, headers=None):
+    def ask(self, port, path, token=None, method="GET", context=None, headers=None, body=None):
         """Status and body; raises OSError (ssl.SSLError is one) where there is no answer."""
         with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
             stream = (context or self.context()).wrap_socket(plain, server_hostname="127.0.0.1")
             connection = http.client.HTTPConnection("127.0.0.1", port)
             connection.sock = stream
             fields = {**({"X-Trino-Internal-Bearer": token} if token else {}), **(headers or {})}
-            connection.request(method, path, headers=fields)
+            connection.request(method, path, body=body, headers=fields)
             answer = connection.getresponse()
             return answer.status, answer.read().decode(errors="replace")

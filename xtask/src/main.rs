@@ -59,13 +59,15 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Kills, freezes and damages under running queries (retry-policy TASK), and compares the rows.
+    /// Kills, freezes, damages and fills disks under running queries, and compares the rows.
     Chaos {
-        /// Arguments of `tests/python/chaos.py`: `--faults`, `--seed`, `--schema`, `--workers`.
+        /// Arguments of `tests/python/chaos.py`: `--policy TASK`, `--faults`, `--seed`, `--kinds`,
+        /// `--schema`, `--workers`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Builds the binary and the benchmarks, and runs one: `tpch`, `latency`, `start` or `all`.
+    /// Builds the binary and the benchmarks, and runs one: `tpch`, `latency`, `start`, `cancel`,
+    /// `fte` or `all`.
     #[command(disable_help_flag = true)]
     Bench {
         /// A benchmark and its arguments; `--help` lists them.

@@ -26,9 +26,11 @@ use tokio::runtime::Handle;
 use waterbear_connector::Connector;
 use waterbear_engine::Engine;
 use waterbear_exchange::ExchangeMetrics;
+use waterbear_ids::NodeId;
 use waterbear_membership::Membership;
 use waterbear_outbound::{Channel, NodeSecurity};
 use waterbear_protocol::membership::NodeInfo;
+use waterbear_protocol::{ErrorCode, Failure};
 use waterbear_serve::stacks;
 use waterbear_spool::Spool;
 use waterbear_telemetry::ServiceMetrics;
@@ -38,13 +40,18 @@ use crate::client_api::{ClientApiOptions, Forwarded, Ready};
 use crate::query::handle::QueryRegistry;
 use crate::query::limits::QueryLimits;
 use crate::query::runner::{Runner, RunnerOptions};
-use crate::scheduler::RunOptions;
+use crate::scheduler::health::Health;
 use crate::scheduler::run::reader_options;
 use crate::scheduler::spooled::{RetryOptions, SpooledOptions, SpooledScheduler};
+use crate::scheduler::{Endings, RunOptions};
 use crate::system::SystemSources;
 
 /// Requests of clients that are served at once; more are told to come again.
 const CLIENT_CONCURRENCY: usize = 2048;
+/// How long a coordinator that ends waits for the ends of its queries.
+const LAST_WORK: Duration = Duration::from_secs(2);
+/// How long clients between two requests then have to hear why their queries failed.
+const CLIENTS_HEAR: Duration = Duration::from_millis(250);
 /// Bytes of a request's body; a statement's own limit (`query.max-length`) is lower.
 const CLIENT_BODY_LIMIT: usize = 16 << 20;
 
@@ -78,8 +85,10 @@ pub struct CoordinatorOptions {
 
 /// The coordinator's parts, wired.
 pub struct Coordinator {
+    node_id: NodeId,
     registry: Arc<QueryRegistry>,
     routes: Router,
+    endings: Endings,
 }
 
 impl Coordinator {
@@ -92,6 +101,8 @@ impl Coordinator {
         let metrics = ServiceMetrics::new(options.node.role.name(), options.node.node_id.as_str());
         let (io, exchange_metrics) = (Handle::current(), ExchangeMetrics::new(&metrics.labels()));
         let control = options.security.client(Channel::Control);
+        let health = Health::start(&io, options.lease);
+        let endings = Endings::default();
         let spooled = options.spool.map(|(spool, retry)| {
             let spooled = SpooledOptions {
                 spool,
@@ -100,7 +111,8 @@ impl Coordinator {
                 reader: reader_options(&io, &exchange_metrics),
                 io: io.clone(),
                 cpu: options.engine.runtime().clone(),
-                lease: options.lease,
+                health: health.clone(),
+                endings: endings.clone(),
             };
             SpooledScheduler::start(spooled, options.membership.clone())
         });
@@ -110,7 +122,8 @@ impl Coordinator {
             exchange: options.security.client(Channel::Exchange),
             io,
             exchange_metrics,
-            lease: options.lease,
+            health,
+            endings: endings.clone(),
             spooled,
         };
         let cluster = options.membership.clone();
@@ -124,10 +137,11 @@ impl Coordinator {
             ready,
             https: false,
             runtime: options.engine.runtime().clone(),
+            endings: endings.clone(),
         };
         let routes = client_api::routes(Arc::clone(&registry), Arc::new(runner), api);
         let routes = stacks::client(routes, &metrics, CLIENT_CONCURRENCY, CLIENT_BODY_LIMIT);
-        Self { registry, routes }
+        Self { node_id: options.node.node_id, registry, routes, endings }
     }
 
     /// The client API behind its stack.
@@ -138,6 +152,21 @@ impl Coordinator {
     /// What this coordinator's query ids end with.
     pub fn start_id(&self) -> &str {
         self.registry.start_id()
+    }
+
+    /// Takes no more queries, fails those that run, and waits until nothing of them is left: no
+    /// task on a worker, nothing in the spool. Waits at most 2 s; what is left then frees itself on
+    /// the workers after `task.client.timeout`, and is swept from the spool by the next coordinator.
+    pub async fn shut_down(&self) {
+        let somebody_asks = self.running_queries() > 0;
+        let text = format!("coordinator {} is shutting down", self.node_id);
+        self.registry.close(&Failure::new(ErrorCode::SERVER_SHUTTING_DOWN, text));
+        if !self.endings.finish(LAST_WORK).await {
+            tracing::warn!("queries have left something on workers or in the spool");
+        }
+        if somebody_asks {
+            tokio::time::sleep(CLIENTS_HEAR).await;
+        }
     }
 
     /// Queries that are not done.

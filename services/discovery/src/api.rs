@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use waterbear_ids::{Incarnation, NodeId};
-use waterbear_protocol::membership::{AnnounceAnswer, ClusterView, NodeInfo, NodeState};
+use waterbear_protocol::membership::{AnnounceAnswer, ClusterView, NodeInfo, NodeState, Role};
+use waterbear_serve::Lifecycle;
 
 use crate::registry::{Event, Registry, TICK};
 
@@ -22,17 +23,19 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// The registry as the routes share it.
 pub struct Listing {
+    own: Lifecycle,
     registry: Mutex<Registry>,
     version: watch::Sender<u64>,
     shutdown: CancellationToken,
 }
 
 impl Listing {
-    /// An empty, warming listing.
-    pub fn new(incarnation: Incarnation, lease: Duration, shutdown: CancellationToken) -> Self {
+    /// A warming listing, empty but for the discovery itself.
+    pub fn new(own: Lifecycle, lease: Duration, shutdown: CancellationToken) -> Self {
+        let incarnation = own.node().incarnation;
         let registry = Registry::new(incarnation, lease, Instant::now().into_std());
         let (version, _) = watch::channel(registry.version());
-        Self { registry: Mutex::new(registry), version, shutdown }
+        Self { own, registry: Mutex::new(registry), version, shutdown }
     }
 
     /// Lets leases end; runs until the shutdown.
@@ -48,7 +51,11 @@ impl Listing {
 
     /// Who is in the cluster now.
     pub fn view(&self) -> ClusterView {
-        self.lock().view()
+        let mut view = self.lock().view();
+        let own = self.own.node();
+        let place = view.nodes.partition_point(|node| node.node_id < own.node_id);
+        view.nodes.insert(place, own);
+        view
     }
 
     fn announce(&self, node: NodeInfo) -> AnnounceAnswer {
@@ -128,6 +135,7 @@ async fn announce(
     Extension(caller): Extension<Caller>,
     Json(node): Json<NodeInfo>,
 ) -> Result<Json<AnnounceAnswer>, Refused> {
+    is_node(&caller)?;
     same("node id", node_id.as_str(), &caller.node_id)?;
     same("node id", node.node_id.as_str(), &caller.node_id)?;
     same("role", node.role.name(), &caller.role)?;
@@ -149,9 +157,19 @@ async fn withdraw(
     Query(Withdrawal { incarnation }): Query<Withdrawal>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<()>, Refused> {
+    is_node(&caller)?;
     same("node id", node_id.as_str(), &caller.node_id)?;
     listing.withdraw(&node_id, incarnation);
     Ok(Json(()))
+}
+
+/// An operator's tool sees the nodes, and speaks for none.
+fn is_node(caller: &Caller) -> Result<(), Refused> {
+    if caller.role != Role::Operator.name() {
+        return Ok(());
+    }
+    let text = "an operator is no node: nothing is announced and nothing withdrawn\n".to_owned();
+    Err((StatusCode::FORBIDDEN, text))
 }
 
 /// A node speaks for itself alone.
@@ -187,7 +205,21 @@ mod tests {
     const LEASE: Duration = Duration::from_secs(3);
 
     fn listing() -> Arc<Listing> {
-        Arc::new(Listing::new(Incarnation::random(), LEASE, CancellationToken::new()))
+        let own = NodeInfo {
+            node_id: "d1".parse().unwrap(),
+            incarnation: Incarnation::random(),
+            build: "1".to_owned(),
+            environment: "test".to_owned(),
+            role: Role::Discovery,
+            host: "127.0.0.1".to_owned(),
+            internal_port: 1,
+            http_port: 2,
+            started_ms: 1,
+            state: NodeState::Active,
+            memory_bytes: 0,
+            task_slots: 0,
+        };
+        Arc::new(Listing::new(Lifecycle::new(own), LEASE, CancellationToken::new()))
     }
 
     #[tokio::test(start_paused = true)]

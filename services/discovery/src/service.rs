@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use waterbear_outbound::NodeSecurity;
 use waterbear_protocol::membership::{NodeInfo, Role};
 use waterbear_serve::info::{self, NodeStatus};
-use waterbear_serve::{Server, stacks};
+use waterbear_serve::{Lifecycle, Server, stacks, state};
 use waterbear_telemetry::{MetricsHandle, ServiceMetrics};
 
 use crate::api::{self, Listing};
@@ -20,8 +19,8 @@ const BODY_LIMIT: usize = 64 << 10;
 
 /// What a discovery is made of.
 pub struct DiscoveryOptions {
-    /// What it is called and where it listens.
-    pub node: NodeInfo,
+    /// What it is called, where it listens, and its state.
+    pub lifecycle: Lifecycle,
     /// Its identity.
     pub security: NodeSecurity,
     /// The internal listener (mutual TLS); none where the cluster does without TLS: then the
@@ -45,13 +44,17 @@ pub struct DiscoveryService {
 impl DiscoveryService {
     /// Starts to serve.
     pub fn start(options: DiscoveryOptions) -> Self {
-        let DiscoveryOptions { node, security, lease, shutdown, .. } = options;
-        let listing = Arc::new(Listing::new(node.incarnation, lease, shutdown.clone()));
-        let require = security.require(&[Role::Coordinator, Role::Worker]);
+        let DiscoveryOptions { lifecycle, security, lease, shutdown, .. } = options;
+        let node = lifecycle.node();
+        let listing = Arc::new(Listing::new(lifecycle.clone(), lease, shutdown.clone()));
+        let require = security.require(&[Role::Coordinator, Role::Worker, Role::Operator]);
         let metrics = ServiceMetrics::new(node.role.name(), node.node_id.as_str());
-        let routes = api::routes(listing.clone());
+        let routes = api::routes(listing.clone()).merge(state::internal(lifecycle.clone()));
         let internal = stacks::internal_control(routes, require, &metrics, BODY_LIMIT);
-        let info = info::routes(status_of(node), options.metrics);
+        // Without TLS one listener has both.
+        let operators = security.acceptor().is_none().then(|| internal.clone());
+        let status = status_of(node, lifecycle.clone());
+        let info = info::routes(status, lifecycle, operators, options.metrics);
 
         let mut tasks = JoinSet::new();
         let mut serve = |server: tokio::task::JoinHandle<()>| {
@@ -63,7 +66,7 @@ impl DiscoveryService {
                 serve(Server::mutual_tls(listener, acceptor, internal, shutdown.clone()));
                 info
             }
-            _ => with_internal(info, internal),
+            _ => info.fallback_service(internal),
         };
         serve(Server::plain(options.http_listener, plain, shutdown.clone()));
         tasks.spawn(async move { listing.tick().await });
@@ -76,12 +79,7 @@ impl DiscoveryService {
     }
 }
 
-/// Without TLS one listener has both.
-fn with_internal(info: Router, internal: Router) -> Router {
-    info.fallback_service(internal)
-}
-
-fn status_of(node: NodeInfo) -> impl Fn() -> NodeStatus {
+fn status_of(node: NodeInfo, lifecycle: Lifecycle) -> impl Fn() -> NodeStatus {
     let started = Instant::now();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     move || NodeStatus {
@@ -92,7 +90,7 @@ fn status_of(node: NodeInfo) -> impl Fn() -> NodeStatus {
         coordinator_id: None,
         starting: false,
         uptime: started.elapsed(),
-        state: "ACTIVE",
+        state: lifecycle.state(),
         internal_address: node.host.clone(),
         memory_reserved: 0,
         memory_limit: 0,

@@ -20,7 +20,8 @@ use waterbear_outbound::{
     Channel, InternalClient, NodeSecurity, OutboundError, Peer, SecurityOptions,
 };
 use waterbear_protocol::BUILD_ID;
-use waterbear_protocol::membership::{AnnounceAnswer, NodeInfo, NodeState, Role};
+use waterbear_protocol::membership::{AnnounceAnswer, ClusterView, NodeInfo, NodeState, Role};
+use waterbear_serve::Lifecycle;
 use waterbear_telemetry::install_metrics;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef-test-secret";
@@ -81,7 +82,7 @@ impl Discovery {
         self.http_port = http.local_addr().unwrap().port();
         let shutdown = CancellationToken::new();
         let service = DiscoveryService::start(DiscoveryOptions {
-            node: node(Role::Discovery, "discovery", 1),
+            lifecycle: Lifecycle::new(node(Role::Discovery, "discovery", 1)),
             security: security(SECRET, self.tls, Role::Discovery, "discovery"),
             internal_listener: self.tls.then_some(internal),
             http_listener: http,
@@ -311,6 +312,57 @@ async fn node_announces_only_itself() {
             matches!(&error, OutboundError::Status { status, .. } if status.as_u16() == 403);
         assert!(refused, "{path} {info:?}: {error}");
     }
+}
+
+#[tokio::test]
+async fn an_operator_sees_the_nodes_and_is_none() {
+    let discovery = Discovery::start(true).await;
+    let membership = discovery.watch();
+    let _worker = discovery.announce(node(Role::Worker, "w1", 1));
+    seen_within(&membership, Duration::from_secs(5), |view| has(view, "w1")).await;
+    let worker = membership.view().node(&"w1".parse().unwrap()).unwrap().incarnation;
+    // He may choose any name, that of a node, too.
+    let operator = discovery.client(Role::Operator, "w1");
+    let peer = discovery.peer();
+    let ask = async |method: Method, path: String, body: Option<NodeInfo>| {
+        let within = Duration::from_secs(5);
+        operator
+            .json::<_, ClusterView>(&peer, method, &path, HeaderMap::new(), body.as_ref(), within)
+            .await
+    };
+    let view = ask(Method::GET, "/v1/nodes".to_owned(), None).await.unwrap();
+    let listed: Vec<_> = view.nodes.iter().map(|node| node.node_id.as_str()).collect();
+    assert_eq!(listed, ["discovery", "w1"], "a discovery lists itself");
+    let withdraw = format!("/v1/announce/w1?incarnation={worker}");
+    for (method, path, body) in [
+        (Method::PUT, "/v1/announce/w1".to_owned(), Some(node(Role::Operator, "w1", 9))),
+        (Method::DELETE, withdraw, None),
+    ] {
+        let error = ask(method, path, body).await.unwrap_err();
+        assert!(error.to_string().contains("403"), "{error}");
+    }
+    assert!(has(&membership.view(), "w1"));
+}
+
+#[tokio::test]
+async fn a_discovery_is_told_to_end_and_cannot_be_drained() {
+    let discovery = Discovery::start(true).await;
+    let peer = discovery.peer();
+    let put = async |role: Role, state: NodeState| {
+        let (client, within) = (discovery.client(role, "x"), Duration::from_secs(5));
+        let (path, headers) = ("/v1/info/state", HeaderMap::new());
+        client.json::<_, NodeState>(&peer, Method::PUT, path, headers, Some(&state), within).await
+    };
+    let error = put(Role::Operator, NodeState::Draining).await.unwrap_err().to_string();
+    assert!(error.contains("409") && error.contains("only workers"), "{error}");
+    for role in [Role::Coordinator, Role::Worker] {
+        let error = put(role, NodeState::ShuttingDown).await.unwrap_err().to_string();
+        assert!(error.contains("403"), "{error}");
+    }
+    assert!(get(discovery.http_port, "/v1/info/state").await.1.contains("ACTIVE"));
+    let stopping = put(Role::Operator, NodeState::ShuttingDown).await;
+    assert_eq!(stopping.unwrap(), NodeState::ShuttingDown);
+    assert!(get(discovery.http_port, "/v1/info").await.1.contains("SHUTTING_DOWN"));
 }
 
 /// The first line and the body of a plain HTTP answer.

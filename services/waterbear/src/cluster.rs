@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use axum::Router;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use waterbear_config::{BaseDirectories, Config, ProcessForwarded, Retry};
 use waterbear_connector::Connector;
@@ -19,19 +18,23 @@ use waterbear_coordinator::scheduler::spooled::{Limits, MemoryGrowth, RetryOptio
 use waterbear_coordinator::{Coordinator, CoordinatorOptions};
 use waterbear_discovery::{DiscoveryOptions, DiscoveryService};
 use waterbear_engine::{Engine, EngineOptions};
-use waterbear_membership::{Announcer, Membership};
+use waterbear_membership::Membership;
 use waterbear_outbound::Channel;
-use waterbear_protocol::membership::LEASE;
-use waterbear_serve::Server;
+use waterbear_protocol::membership::{LEASE, NodeState};
 use waterbear_serve::info::{self, NodeStatus};
+use waterbear_serve::{Lifecycle, Server};
 use waterbear_spool::Spool;
 use waterbear_spool::spool::Location;
 use waterbear_spool::store::FilesystemStore;
 use waterbear_worker::{WorkerLimits, WorkerOptions, WorkerService, WorkerSpool};
 
+use crate::life::{announce, end_when_asked, operators_in_clear};
 use crate::machine;
 use crate::node::Node;
 
+/// How long a worker that ends stays when its last task is done: coordinators then hear how tasks
+/// ended, and that no new one is to be placed there, before the port refuses.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 /// How long a query waits for the first worker (Trino's query-manager.required-workers-max-wait).
 const WORKERS_MAX_WAIT: Duration = Duration::from_secs(300);
 /// How long attempts wait while there is no worker at all
@@ -86,8 +89,9 @@ impl Share {
 /// Starts the service that knows who is in the cluster.
 pub fn discovery(mut node: Node) -> Result<Running> {
     let renewal = node.security.start_renewal(node.shutdown.clone());
+    let lifecycle = Lifecycle::new(node.info.clone());
     let service = DiscoveryService::start(DiscoveryOptions {
-        node: node.info.clone(),
+        lifecycle: lifecycle.clone(),
         security: node.security.clone(),
         internal_listener: node.internal.take(),
         http_listener: node.http_listener()?,
@@ -96,7 +100,8 @@ pub fn discovery(mut node: Node) -> Result<Running> {
         shutdown: node.shutdown.clone(),
     });
     let service = tokio::spawn(service.stopped());
-    Ok(Running { parts: vec![service, renewal], _node: Arc::new(node) })
+    let end = end_when_asked(&node, &lifecycle, std::future::ready(()));
+    Ok(Running { parts: vec![service, renewal, end], _node: Arc::new(node) })
 }
 
 /// Where a node spools, and in what pieces.
@@ -106,6 +111,8 @@ pub struct ExchangeSettings {
     pub folders: Vec<PathBuf>,
     /// `exchange.sink-buffer-size`.
     pub sink_buffer_size: u64,
+    /// `exchange.memory-cache-size`, if given.
+    pub memory_cache_size: Option<u64>,
 }
 
 impl ExchangeSettings {
@@ -116,7 +123,11 @@ impl ExchangeSettings {
             BaseDirectories::Local(folders) => folders.clone(),
             BaseDirectories::S3(_) => return None,
         };
-        Some(Self { folders, sink_buffer_size: manager.sink_buffer_size.bytes() })
+        Some(Self {
+            folders,
+            sink_buffer_size: manager.sink_buffer_size.bytes(),
+            memory_cache_size: manager.memory_cache_size.map(|size| size.bytes()),
+        })
     }
 
     /// Opens the spool, and finds out whether it can be used.
@@ -144,6 +155,8 @@ pub struct WorkerSettings {
     pub exchange: Option<ExchangeSettings>,
     /// `task.max-spooled-tasks`.
     pub max_spooled_tasks: Option<u32>,
+    /// `shutdown.grace-period`.
+    pub grace_period: Duration,
 }
 
 /// Starts a service that executes tasks.
@@ -159,36 +172,52 @@ pub async fn worker(mut node: Node, settings: WorkerSettings) -> Result<Running>
         }),
         None => None,
     };
+    let mut limits = WorkerLimits::of_memory(engine.memory_limit());
+    if let Some(size) = settings.exchange.as_ref().and_then(|own| own.memory_cache_size) {
+        limits.spool_cache_bytes = usize::try_from(size).unwrap_or(usize::MAX);
+    }
     let http = node.http_listener()?;
+    let lifecycle = Lifecycle::new(node.info.clone());
     let mut running = WorkerService::start(WorkerOptions {
-        node: node.info.clone(),
+        lifecycle: lifecycle.clone(),
         security: node.security.clone(),
         engine: engine.clone(),
         internal_listener: node.internal.take(),
         client_timeout: settings.client_timeout,
-        limits: WorkerLimits::of_memory(engine.memory_limit()),
+        limits,
         spool,
         shutdown: node.shutdown.clone(),
     });
     let mut parts = running.take_parts();
-    let router = running.router();
-    let node = Arc::new(node);
-    let facts = Arc::clone(&node);
+    // Without TLS the HTTP port is the internal listener too.
+    let internal = node.security.acceptor().is_none().then(|| running.router());
+    let (node, running) = (Arc::new(node), Arc::new(running));
+    let (facts, life, tasks) = (Arc::clone(&node), lifecycle.clone(), Arc::clone(&running));
     let started = Instant::now();
     let status = move || NodeStatus {
-        tasks: running.running_tasks(),
-        memory_reserved: running.memory_reserved() as u64,
-        memory_limit: running.memory_limit() as u64,
+        tasks: tasks.running_tasks(),
+        memory_reserved: tasks.memory_reserved() as u64,
+        memory_limit: tasks.memory_limit() as u64,
         processors: settings.share.threads,
-        ..status_of(&facts, started, None)
+        ..status_of(&facts, life.state(), started, None)
     };
-    let info = info::routes(status, node.metrics.clone());
-    // Without TLS the HTTP port is the internal listener too.
-    let routes =
-        if node.security.acceptor().is_none() { info.fallback_service(router) } else { info };
+    let info = info::routes(status, lifecycle.clone(), internal.clone(), node.metrics.clone());
+    let routes = match internal {
+        Some(internal) => info.fallback_service(internal),
+        None => info,
+    };
     parts.push(node.security.start_renewal(node.shutdown.clone()));
     parts.push(Server::plain(http, routes, node.shutdown.clone()));
-    parts.push(announce(&node));
+    parts.push(announce(&node, &lifecycle));
+    let life = lifecycle.clone();
+    let last = async move {
+        if tokio::time::timeout(settings.grace_period, life.idle()).await.is_err() {
+            tracing::warn!(after = ?settings.grace_period, "tasks still run: they fail");
+            running.fail_tasks();
+        }
+        tokio::time::sleep(LAST_WORDS).await;
+    };
+    parts.push(end_when_asked(&node, &lifecycle, last));
     Ok(Running { parts, _node: node })
 }
 
@@ -255,7 +284,8 @@ fn retry_options(retry: &Retry) -> RetryOptions {
         ..Limits::default()
     };
     let task_memory = retry.task_memory.map(|size| size.bytes());
-    RetryOptions { limits, task_memory, no_nodes_after: NO_NODES_AFTER }
+    let max_spool_bytes = retry.max_spool_size.bytes();
+    RetryOptions { limits, task_memory, max_spool_bytes, no_nodes_after: NO_NODES_AFTER }
 }
 
 /// Starts the service that clients talk to.
@@ -296,38 +326,27 @@ pub async fn coordinator(mut node: Node, settings: CoordinatorSettings) -> Resul
         alternate_header: settings.alternate_header,
     });
     let routes = coordinator.routes();
-    let node = Arc::new(node);
-    let facts = Arc::clone(&node);
+    let (node, coordinator) = (Arc::new(node), Arc::new(coordinator));
+    let lifecycle = Lifecycle::new(node.info.clone());
+    let (facts, life, queries) = (Arc::clone(&node), lifecycle.clone(), Arc::clone(&coordinator));
     let started = Instant::now();
     let status = move || NodeStatus {
-        tasks: coordinator.running_queries(),
+        tasks: queries.running_queries(),
         memory_reserved: engine.memory_reserved() as u64,
         memory_limit: engine.memory_limit() as u64,
         processors: settings.share.threads,
-        ..status_of(&facts, started, Some(coordinator.start_id()))
+        ..status_of(&facts, life.state(), started, Some(queries.start_id()))
     };
-    let info: Router = info::routes(status, node.metrics.clone());
+    let operators = operators_in_clear(&node, &lifecycle);
+    let info: Router = info::routes(status, lifecycle.clone(), operators, node.metrics.clone());
+    let last = async move { coordinator.shut_down().await };
     let parts = vec![
         node.security.start_renewal(node.shutdown.clone()),
         Server::plain(http, info.fallback_service(routes), node.shutdown.clone()),
-        announce(&node),
+        announce(&node, &lifecycle),
+        end_when_asked(&node, &lifecycle, last),
     ];
     Ok(Running { parts, _node: node })
-}
-
-fn announce(node: &Node) -> JoinHandle<()> {
-    // The state does not change before draining exists; the sender lives in the task.
-    let (state, info) = watch::channel(node.info.clone());
-    let announcer = Announcer::spawn(
-        node.security.client(Channel::Control),
-        node.discovery.clone(),
-        info,
-        node.shutdown.clone(),
-    );
-    tokio::spawn(async move {
-        let _ = announcer.await;
-        drop(state);
-    })
 }
 
 fn engine(node: &Node, share: Share) -> Result<Engine> {
@@ -341,7 +360,12 @@ fn engine(node: &Node, share: Share) -> Result<Engine> {
     Engine::new(options).context("the query engine does not start")
 }
 
-fn status_of(node: &Node, started: Instant, coordinator_id: Option<&str>) -> NodeStatus {
+fn status_of(
+    node: &Node,
+    state: NodeState,
+    started: Instant,
+    coordinator_id: Option<&str>,
+) -> NodeStatus {
     NodeStatus {
         node_id: node.info.node_id.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -350,7 +374,7 @@ fn status_of(node: &Node, started: Instant, coordinator_id: Option<&str>) -> Nod
         coordinator_id: coordinator_id.map(str::to_owned),
         starting: false,
         uptime: started.elapsed(),
-        state: "ACTIVE",
+        state,
         internal_address: node.info.host.clone(),
         memory_reserved: 0,
         memory_limit: 0,

@@ -18,7 +18,7 @@ use waterbear_config::Secret;
 use waterbear_protocol::client::StatementStats;
 
 use crate::sql::progress;
-use crate::sql::protocol::{Client, Failed, Page, Value};
+use crate::sql::protocol::{Client, Failed, Page};
 use crate::sql::request::HttpClient;
 use crate::sql::session::Session;
 
@@ -290,14 +290,13 @@ async fn follow(client: Client, mut page: Page) -> Result<Answered> {
         if let Some(error) = &page.error {
             bail!("{}", error.message);
         }
-        rows.extend(page.data.iter().flatten().map(|row| shown(row)));
+        for row in page.data.iter().flatten() {
+            let values: Vec<_> = row.iter().map(|value| value.get()).collect();
+            rows.push(values.join(", "));
+        }
         let Some(uri) = &page.next_uri else { return Ok(Answered { rows, stats: page.stats }) };
         page = client.get(uri).await.map_err(failed)?;
     }
-}
-
-fn shown(row: &[Value]) -> String {
-    row.iter().map(|value| value.get()).collect::<Vec<_>>().join(", ")
 }
 
 fn failed(error: Failed) -> anyhow::Error {

@@ -3,8 +3,10 @@
 mod cluster;
 mod demo;
 mod health;
+mod life;
 mod machine;
 mod node;
+mod operate;
 mod roles;
 mod secret;
 mod sql;
@@ -38,6 +40,10 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Send SQL to a coordinator.
     Sql(Box<sql::SqlArgs>),
+    /// Let workers finish what they run, and give them nothing new.
+    Drain(operate::DrainArgs),
+    /// End nodes as soon as they have done their work.
+    Shutdown(operate::ShutdownArgs),
     /// Ask a node whether it is ready; exit 0 if so.
     Health(health::HealthArgs),
     /// Make secrets.
@@ -89,6 +95,8 @@ async fn run(command: Command) -> ExitCode {
         Command::Worker(args) => roles::run(Role::Worker, &args.into()).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Sql(args) => sql::run(*args).await,
+        Command::Drain(args) => operate::drain(args).await,
+        Command::Shutdown(args) => operate::shut_down(args).await,
         Command::Health(args) => health::run(args).await,
         Command::Secret(command) => secret::run(&command),
     }

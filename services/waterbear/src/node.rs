@@ -44,6 +44,15 @@ pub struct NodeSpec {
     pub discovery: Vec<Peer>,
 }
 
+/// How a process, and with it all its nodes, is told to end.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    /// To end what runs well, and then itself.
+    pub asked: CancellationToken,
+    /// To end at once.
+    pub now: CancellationToken,
+}
+
 /// A node that can start its role.
 pub struct Node {
     /// What it announces.
@@ -58,18 +67,16 @@ pub struct Node {
     pub discovery: Vec<Peer>,
     /// The process's metrics.
     pub metrics: MetricsHandle,
-    /// Stops it.
+    /// Asks it to end.
+    pub asked: CancellationToken,
+    /// Ends it, with whatever runs.
     pub shutdown: CancellationToken,
     http: Option<TcpListener>,
 }
 
 impl Node {
     /// Takes the folder, binds the listeners, makes the identity.
-    pub async fn open(
-        spec: NodeSpec,
-        metrics: MetricsHandle,
-        shutdown: CancellationToken,
-    ) -> Result<Self> {
+    pub async fn open(spec: NodeSpec, metrics: MetricsHandle, stop: &Stop) -> Result<Self> {
         let folder = DataFolder::take(&spec.data_dir, spec.role, &spec.id)?;
         let http = waterbear_serve::bind(spec.http, "http-server.http.port").await?;
         let internal = match spec.internal {
@@ -108,7 +115,8 @@ impl Node {
         };
         let http = Some(http);
         let discovery = spec.discovery;
-        Ok(Self { info, security, internal, folder, discovery, metrics, shutdown, http })
+        let (asked, shutdown) = (stop.asked.clone(), stop.now.child_token());
+        Ok(Self { info, security, internal, folder, discovery, metrics, asked, shutdown, http })
     }
 
     /// The plain HTTP listener; each role takes it once.

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 use waterbear_config::Config;
 use waterbear_ids::NodeId;
 use waterbear_outbound::Peer;
@@ -16,7 +15,7 @@ use waterbear_telemetry::{init_logging, install_metrics};
 
 use crate::cluster::{self, CoordinatorSettings, ExchangeSettings, Running, Share, WorkerSettings};
 use crate::machine;
-use crate::node::{Node, NodeSpec};
+use crate::node::{Node, NodeSpec, Stop};
 
 /// Where the configuration is.
 pub struct Source {
@@ -26,7 +25,7 @@ pub struct Source {
     pub properties: Vec<(String, String)>,
 }
 
-/// Runs one role until SIGTERM or SIGINT.
+/// Runs one role until it is told to end.
 pub async fn run(role: Role, source: &Source) -> ExitCode {
     init_logging();
     match serve(role, source).await {
@@ -42,9 +41,9 @@ async fn serve(role: Role, source: &Source) -> Result<()> {
     let config = Config::load(role, source.etc_dir.as_deref(), &source.properties, &environment)?;
     warn(&config);
     let catalogs = cluster::catalogs(&catalog_files(&config))?;
-    let shutdown = CancellationToken::new();
-    stop_at_signals(&shutdown)?;
-    let node = Node::open(spec(role, &config).await?, install_metrics(), shutdown).await?;
+    let stop = Stop::default();
+    stop_at_signals(&stop)?;
+    let node = Node::open(spec(role, &config).await?, install_metrics(), &stop).await?;
     announce_start(&node);
     let running = start(role, node, &config, catalogs).await?;
     running.ended().await;
@@ -66,6 +65,7 @@ async fn start(
                 client_timeout: config.task.client_timeout,
                 exchange: ExchangeSettings::of(config),
                 max_spooled_tasks: config.task.max_spooled_tasks,
+                grace_period: config.shutdown_grace_period,
             };
             cluster::worker(node, settings).await
         }
@@ -114,13 +114,19 @@ pub fn catalog_files(config: &Config) -> Vec<(String, String, BTreeMap<String, S
     config.catalogs.iter().map(parts).collect()
 }
 
+/// The discovery services of a configuration.
+pub fn discovery_peers(config: &Config) -> Vec<Peer> {
+    let peer = |uri: &waterbear_config::DiscoveryUri| Peer::Discovery {
+        host: uri.host.clone(),
+        port: uri.port,
+        https: uri.https,
+    };
+    config.discovery.iter().map(peer).collect()
+}
+
 async fn spec(role: Role, config: &Config) -> Result<NodeSpec> {
     let https = config.internal.https_required;
-    let discovery: Vec<Peer> = config
-        .discovery
-        .iter()
-        .map(|uri| Peer::Discovery { host: uri.host.clone(), port: uri.port, https: uri.https })
-        .collect();
+    let discovery = discovery_peers(config);
     let host = match &config.node.internal_address {
         Some(address) => address.clone(),
         None => waterbear_membership::own_host(&discovery).await,
@@ -175,18 +181,21 @@ fn announce_start(node: &Node) {
     }
 }
 
-/// Cancels `shutdown` at SIGTERM or SIGINT.
-pub fn stop_at_signals(shutdown: &CancellationToken) -> Result<()> {
+/// Asks the process to end at SIGTERM or SIGINT; at the second one it ends at once.
+pub fn stop_at_signals(stop: &Stop) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let shutdown = shutdown.clone();
+    let stop = stop.clone();
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        let steps = [(stop.asked, "is to end"), (stop.now, "is to end at once")];
+        for (token, what) in steps {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::info!("{what}");
+            token.cancel();
         }
-        tracing::info!("stops");
-        shutdown.cancel();
     });
     Ok(())
 }

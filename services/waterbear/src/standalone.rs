@@ -19,7 +19,7 @@ use waterbear_telemetry::{MetricsHandle, init_logging, install_metrics};
 
 use crate::cluster::{self, CoordinatorSettings, ExchangeSettings, Running, Share, WorkerSettings};
 use crate::machine;
-use crate::node::{Node, NodeSpec, loopback};
+use crate::node::{Node, NodeSpec, Stop, loopback};
 use crate::roles::{catalog_files, environment, stop_at_signals, warn};
 use crate::sql::{self, SqlArgs};
 
@@ -74,26 +74,27 @@ async fn serve(args: StandaloneArgs) -> Result<ExitCode> {
     let config =
         Config::load(Process::Standalone, args.etc_dir.as_deref(), &args.properties, &environment)?;
     warn(&config);
-    let shutdown = CancellationToken::new();
-    stop_at_signals(&shutdown)?;
-    let cluster = Cluster::start(&args, &config, &shutdown).await?;
+    let stop = Stop::default();
+    stop_at_signals(&stop)?;
+    let cluster = Cluster::start(&args, &config, &stop).await?;
     let Some(statements) = args.execute else {
         cluster.say(args.workers);
-        cluster.ended().await;
+        cluster.ended(&stop).await;
         return Ok(ExitCode::SUCCESS);
     };
     let server = format!("http://127.0.0.1:{}", cluster.port);
     let code = tokio::select! {
         code = sql::run(SqlArgs::for_statements(server, statements)) => code,
-        () = shutdown.cancelled() => ExitCode::from(130),
+        () = stop.asked.cancelled() => ExitCode::from(130),
     };
-    shutdown.cancel();
-    cluster.ended().await;
+    stop.asked.cancel();
+    cluster.ended(&stop).await;
     Ok(code)
 }
 
 struct Cluster {
-    parts: Vec<Running>,
+    coordinator: Running,
+    others: Vec<Running>,
     port: u16,
     data_dir: PathBuf,
     /// Removed at the end.
@@ -101,11 +102,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    async fn start(
-        args: &StandaloneArgs,
-        config: &Config,
-        shutdown: &CancellationToken,
-    ) -> Result<Self> {
+    async fn start(args: &StandaloneArgs, config: &Config, stop: &Stop) -> Result<Self> {
         let (data_dir, temporary) = data_dir(args, config)?;
         let secret = match &config.internal.shared_secret {
             Some(secret) => secret.clone(),
@@ -116,7 +113,7 @@ impl Cluster {
             secret,
             data_dir: data_dir.clone(),
             metrics: install_metrics(),
-            shutdown: shutdown.clone(),
+            stop: stop.clone(),
         };
         let discovery = maker.node(Role::Discovery, 0, 0, Vec::new()).await?;
         let peers = vec![Peer::Discovery {
@@ -124,12 +121,13 @@ impl Cluster {
             port: discovery.info.internal_port,
             https: config.internal.https_required,
         }];
-        let mut parts = vec![cluster::discovery(discovery)?];
+        let mut others = vec![cluster::discovery(discovery)?];
         let share = share(config, args.workers);
         // A whole cluster on one machine has a folder that all its nodes share.
         let exchange = ExchangeSettings::of(config).unwrap_or_else(|| ExchangeSettings {
             folders: vec![data_dir.join("exchange")],
             sink_buffer_size: DEFAULT_SINK_BUFFER,
+            memory_cache_size: None,
         });
         for number in 1..=args.workers {
             let node = maker.node(Role::Worker, number, 0, peers.clone()).await?;
@@ -138,8 +136,9 @@ impl Cluster {
                 client_timeout: config.task.client_timeout,
                 exchange: Some(exchange.clone()),
                 max_spooled_tasks: config.task.max_spooled_tasks,
+                grace_period: config.shutdown_grace_period,
             };
-            parts.push(cluster::worker(node, settings).await?);
+            others.push(cluster::worker(node, settings).await?);
         }
         let node = maker.coordinator(args, peers.clone()).await?;
         let port = node.info.http_port;
@@ -157,8 +156,8 @@ impl Cluster {
             exchange: Some(exchange),
             retry: config.retry.clone(),
         };
-        parts.push(cluster::coordinator(node, settings).await?);
-        Ok(Self { parts, port, data_dir, _temporary: temporary })
+        let coordinator = cluster::coordinator(node, settings).await?;
+        Ok(Self { coordinator, others, port, data_dir, _temporary: temporary })
     }
 
     fn say(&self, workers: u32) {
@@ -172,9 +171,12 @@ impl Cluster {
         );
     }
 
-    async fn ended(self) {
-        for part in self.parts {
-            part.ended().await;
+    /// Without its coordinator a cluster has nothing to do, and nothing to wait for.
+    async fn ended(self, stop: &Stop) {
+        self.coordinator.ended().await;
+        stop.now.cancel();
+        for node in self.others {
+            node.ended().await;
         }
     }
 }
@@ -185,7 +187,7 @@ struct Maker<'a> {
     secret: Secret,
     data_dir: PathBuf,
     metrics: MetricsHandle,
-    shutdown: CancellationToken,
+    stop: Stop,
 }
 
 impl Maker<'_> {
@@ -217,7 +219,7 @@ impl Maker<'_> {
             data_dir: self.data_dir.clone(),
             discovery,
         };
-        Node::open(spec, self.metrics.clone(), self.shutdown.clone()).await
+        Node::open(spec, self.metrics.clone(), &self.stop).await
     }
 
     /// The coordinator at the port that was asked for; else at the default one; else, and for

@@ -1,9 +1,13 @@
 //! Runs task attempts and serves their output.
 //!
 //! Layout: [`WorkerService`] puts a worker together and serves it; `task_api` is what other nodes
-//! ask of it, `task` the life of one attempt, `tasks` all of them and their leases.
+//! ask of it, `task` the life of one attempt, `tasks` all of them and their leases, `records` what
+//! they have committed, `cache` the memory that keeps their outputs for readers here.
 
+mod cache;
+mod limits;
 mod metric;
+mod records;
 mod task;
 mod task_api;
 mod tasks;
@@ -21,42 +25,19 @@ use waterbear_exchange::ExchangeMetrics;
 use waterbear_outbound::{Channel, InternalClient, NodeSecurity};
 use waterbear_protocol::membership::NodeInfo;
 use waterbear_protocol::task::TaskStatus;
-use waterbear_serve::Server;
-use waterbear_spool::Spool;
+use waterbear_serve::{Lifecycle, Server};
+use waterbear_spool::{OutputCache, Spool};
 use waterbear_telemetry::ServiceMetrics;
 
+pub use limits::WorkerLimits;
 use metric::TaskMetrics;
 use tasks::Tasks;
-
-/// How much a worker keeps in memory for exchanges, and how many may ask at once.
-#[derive(Debug, Clone, Copy)]
-pub struct WorkerLimits {
-    /// Bytes of pages that each output partition of a task holds before its producer waits.
-    pub output_partition_bytes: usize,
-    /// Bytes of pages that wait in each partition of an exchange source.
-    pub exchange_buffer_bytes: usize,
-    /// Requests for pages that are served at once, those that wait for a page included; more are
-    /// told to come again.
-    pub data_concurrency: usize,
-}
-
-impl WorkerLimits {
-    /// Limits for a worker with so many bytes of memory: buffers are there for speed, so where
-    /// memory is short they leave it to the operators.
-    pub fn of_memory(memory: usize) -> Self {
-        Self {
-            output_partition_bytes: (memory / 256).clamp(256 << 10, 4 << 20),
-            exchange_buffer_bytes: (memory / 128).clamp(512 << 10, 8 << 20),
-            data_concurrency: 4096,
-        }
-    }
-}
 
 /// What a worker is made of.
 #[derive(Debug)]
 pub struct WorkerOptions {
-    /// This node, as it announces itself.
-    pub node: NodeInfo,
+    /// This node's life: it takes tasks while it is active.
+    pub lifecycle: Lifecycle,
     /// Its identity.
     pub security: NodeSecurity,
     /// Where plans run.
@@ -87,6 +68,7 @@ pub struct WorkerSpool {
 #[derive(Debug)]
 struct Worker {
     node: NodeInfo,
+    lifecycle: Lifecycle,
     engine: Engine,
     exchange: InternalClient,
     /// The runtime for I/O, on which requests are served and made.
@@ -95,6 +77,7 @@ struct Worker {
     limits: WorkerLimits,
     exchange_metrics: ExchangeMetrics,
     spool: Option<WorkerSpool>,
+    cache: OutputCache,
     tasks: Tasks,
     shutdown: CancellationToken,
 }
@@ -107,7 +90,7 @@ impl WorkerService {
     /// Starts to serve the task API. Must be called on the runtime for I/O.
     pub fn start(options: WorkerOptions) -> RunningWorker {
         let WorkerOptions {
-            node,
+            lifecycle,
             security,
             engine,
             internal_listener,
@@ -116,6 +99,12 @@ impl WorkerService {
             spool,
             shutdown,
         } = options;
+        let node = lifecycle.node();
+        let cache = cache::over(&engine, limits.spool_cache_bytes);
+        let spool = spool.map(|own| {
+            let spool = own.spool.with_cache(cache.clone());
+            WorkerSpool { spool, ..own }
+        });
         let metrics = ServiceMetrics::new("worker", node.node_id.to_string());
         let worker = Arc::new(Worker {
             exchange: security.client(Channel::Exchange),
@@ -123,10 +112,12 @@ impl WorkerService {
             tasks: Tasks::new(TaskMetrics::new(&metrics)),
             io: Handle::current(),
             node,
+            lifecycle,
             engine,
             client_timeout,
             limits,
             spool,
+            cache,
             shutdown: shutdown.clone(),
         });
         let router = task_api::router(&worker, &security, &metrics);
@@ -165,6 +156,11 @@ impl RunningWorker {
     /// The status of each task that is not done.
     pub fn statuses(&self) -> Vec<TaskStatus> {
         self.worker.tasks.running().iter().map(|task| task.status()).collect()
+    }
+
+    /// Fails each task that is not done, with this worker's name: it is about to end.
+    pub fn fail_tasks(&self) {
+        tasks::fail_all(&self.worker);
     }
 
     /// Bytes that tasks hold of the engine's memory.

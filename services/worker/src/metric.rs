@@ -15,6 +15,7 @@ pub(crate) struct TaskMetrics {
     spooled_bytes: Counter,
     spool_writes: Counter,
     spool_reads: Counter,
+    spool_memory_reads: Counter,
 }
 
 impl TaskMetrics {
@@ -29,6 +30,7 @@ impl TaskMetrics {
             spooled_bytes: metrics.counter("waterbear_spooled_bytes_total"),
             spool_writes: metrics.counter("waterbear_spool_writes_total"),
             spool_reads: metrics.counter("waterbear_spool_reads_total"),
+            spool_memory_reads: metrics.counter("waterbear_spool_memory_reads_total"),
         }
     }
 
@@ -43,6 +45,7 @@ impl TaskMetrics {
         self.spooled_bytes.increment(stats.spooled_bytes);
         self.spool_writes.increment(stats.spool_writes);
         self.spool_reads.increment(stats.spool_reads);
+        self.spool_memory_reads.increment(stats.spool_memory_reads);
         match state {
             TaskState::Finished => self.finished.increment(1),
             TaskState::Failed => self.failed.increment(1),

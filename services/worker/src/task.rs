@@ -12,22 +12,25 @@
 
 mod fetch;
 mod inputs;
+mod lease;
 mod run;
 mod spooled;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use waterbear_engine::PreparedTask;
-use waterbear_exchange::{OutputBuffer, SpoolSink};
+use waterbear_exchange::{OutputBuffer, SpoolReads, SpoolSink};
 use waterbear_ids::AttemptId;
 use waterbear_protocol::Failure;
-use waterbear_protocol::spool::CommittedRecord;
 use waterbear_protocol::task::{OperatorMetrics, TaskState, TaskStats, TaskStatus};
+
+use crate::records::Committed;
+use lease::Lease;
 
 pub(crate) use run::run;
 
@@ -40,10 +43,7 @@ pub(crate) struct Task {
     attempt: AttemptId,
     created_ms: u64,
     phase: watch::Sender<Phase>,
-    /// When the coordinator last asked for it, or was forgiven its silence.
-    heard: Mutex<Instant>,
-    /// When the coordinator last asked for it.
-    asked: Mutex<Instant>,
+    lease: Lease,
     /// Cancelled when it is done.
     done: CancellationToken,
     input_bytes: Arc<AtomicU64>,
@@ -51,8 +51,8 @@ pub(crate) struct Task {
     wants_operators: AtomicBool,
     operators: OnceLock<Vec<OperatorMetrics>>,
     /// What it has committed.
-    committed: OnceLock<CommittedRecord>,
-    spool_reads: Arc<AtomicU64>,
+    committed: Arc<Committed>,
+    spool_reads: SpoolReads,
     /// Bytes written to the spool, and requests that wrote them.
     spooled: (AtomicU64, AtomicU64),
 }
@@ -100,14 +100,13 @@ impl Task {
             attempt,
             created_ms: now_ms(),
             phase: watch::Sender::new(Phase::Preparing),
-            heard: Mutex::new(Instant::now()),
-            asked: Mutex::new(Instant::now()),
+            lease: Lease::new(),
             done: CancellationToken::new(),
             input_bytes: Arc::new(AtomicU64::new(0)),
             wants_operators: AtomicBool::new(false),
             operators: OnceLock::new(),
-            committed: OnceLock::new(),
-            spool_reads: Arc::default(),
+            committed: Arc::default(),
+            spool_reads: SpoolReads::default(),
             spooled: Default::default(),
         }
     }
@@ -116,28 +115,14 @@ impl Task {
         &self.attempt
     }
 
-    // --- the lease
-
-    /// The coordinator has asked for it: it may live on for the lease.
-    pub(crate) fn renew_lease(&self) {
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.forgive_silence();
+    /// Who still asks for it.
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.lease
     }
 
-    /// The coordinator could not be heard: it may live on for the lease.
-    pub(crate) fn forgive_silence(&self) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-
-    /// How long the coordinator has not asked for it, whoever stood still: after its lease it has
-    /// given this attempt up.
-    pub(crate) fn unasked(&self) -> Duration {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
-    }
-
-    /// How long the coordinator has not asked for it.
-    pub(crate) fn silence(&self) -> Duration {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    /// What it has committed.
+    pub(crate) fn committed(&self) -> &Arc<Committed> {
+        &self.committed
     }
 
     // --- status
@@ -158,7 +143,7 @@ impl Task {
             false => Vec::new(),
         };
         let output = match state {
-            TaskState::Finished => self.committed.get().cloned(),
+            TaskState::Finished => self.committed.record().map(|record| record.as_ref().clone()),
             _ => None,
         };
         let attempt = self.attempt.clone();
@@ -189,7 +174,8 @@ impl Task {
         };
         stats.created_ms = self.created_ms;
         stats.exchange_input_bytes = self.input_bytes.load(Ordering::Relaxed);
-        stats.spool_reads = self.spool_reads.load(Ordering::Relaxed);
+        stats.spool_reads = self.spool_reads.requests.load(Ordering::Relaxed);
+        stats.spool_memory_reads = self.spool_reads.memory.load(Ordering::Relaxed);
         stats.spooled_bytes = self.spooled.0.load(Ordering::Relaxed);
         stats.spool_writes = self.spooled.1.load(Ordering::Relaxed);
         if let Some(output) = output {

@@ -16,7 +16,7 @@ use tower::ServiceExt;
 use waterbear_outbound::NodeSecurity;
 use waterbear_protocol::membership::Role;
 use waterbear_protocol::task::INCARNATION_HEADER;
-use waterbear_serve::stacks;
+use waterbear_serve::{stacks, state};
 use waterbear_telemetry::ServiceMetrics;
 
 use crate::Worker;
@@ -33,7 +33,8 @@ pub(crate) fn router(
     let control = Router::new()
         .route("/v1/task/{attempt}", post(control::create).delete(control::abort))
         .route("/v1/task/{attempt}/status", get(control::status))
-        .with_state(Arc::clone(worker));
+        .with_state(Arc::clone(worker))
+        .merge(state::internal(worker.lifecycle.clone()));
     let control = stacks::internal_control(
         control,
         security.require(&[Role::Coordinator, Role::Operator]),

@@ -8,11 +8,14 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use waterbear_ids::AttemptId;
+use waterbear_protocol::membership::NodeState;
 use waterbear_protocol::task::TaskState;
 use waterbear_protocol::{ErrorCode, Failure};
 
 use crate::Worker;
+use crate::cache;
 use crate::metric::TaskMetrics;
+use crate::records::Records;
 use crate::task::Task;
 
 /// How long the status of a task that is done can be asked for.
@@ -37,6 +40,7 @@ struct Inner {
     by_attempt: HashMap<AttemptId, Arc<Task>>,
     /// Those that are done, the oldest first.
     done: VecDeque<(Instant, AttemptId)>,
+    records: Records,
 }
 
 impl Tasks {
@@ -107,12 +111,19 @@ impl Tasks {
             }
             None => tracing::debug!(attempt = %status.attempt, ?state, "task ended"),
         }
-        self.lock().done.push_back((Instant::now(), status.attempt));
+        let mut inner = self.lock();
+        match state {
+            TaskState::Finished => inner.records.keep(task.committed()),
+            // It was ended while it committed: nobody will ask for it.
+            _ => task.committed().drop_record(),
+        }
+        inner.done.push_back((Instant::now(), status.attempt));
     }
 
     /// Forgets those that are done for long.
     fn forget_old(&self) {
         let mut inner = self.lock();
+        inner.records.forget_old();
         while let Some((since, _)) = inner.done.front()
             && (inner.done.len() > KEPT || since.elapsed() > KEPT_FOR)
         {
@@ -136,8 +147,8 @@ pub(crate) async fn watch_leases(worker: Arc<Worker>) {
         let late = due.elapsed() > LATE_TICK;
         for task in worker.tasks.running() {
             if late {
-                task.forgive_silence();
-            } else if task.silence() > lease {
+                task.lease().forgive();
+            } else if task.lease().silence() > lease {
                 let text = format!("no coordinator has asked for the task for {lease:?}");
                 tracing::warn!(attempt = %task.attempt(), "task abandoned by its coordinator");
                 let failure = Failure::new(ErrorCode::ABANDONED_TASK, text);
@@ -145,7 +156,15 @@ pub(crate) async fn watch_leases(worker: Arc<Worker>) {
             }
         }
         worker.tasks.forget_old();
+        worker.cache.drop_older(cache::KEPT_FOR);
     }
+    // Nothing begins from here on; and nothing hinders this change.
+    let _ = worker.lifecycle.change(NodeState::ShuttingDown);
+    fail_all(&worker);
+}
+
+/// Fails all tasks, since the worker is about to end.
+pub(crate) fn fail_all(worker: &Worker) {
     for task in worker.tasks.running() {
         let text = format!("worker {} is shutting down", worker.node.node_id);
         let failure = Failure::new(ErrorCode::SERVER_SHUTTING_DOWN, text);

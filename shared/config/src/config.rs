@@ -31,6 +31,8 @@ pub struct Config {
     pub memory_pool_size: Option<MemorySize>,
     /// Tasks.
     pub task: Task,
+    /// `shutdown.grace-period`.
+    pub shutdown_grace_period: Duration,
     /// Retry policies.
     pub retry: Retry,
     /// `exchange-manager.properties`; none where there is no such file.
@@ -155,6 +157,8 @@ pub struct Retry {
     pub task_memory_growth: f64,
     /// `fault-tolerant-execution-arbitrary-distribution-compute-task-target-size-min`.
     pub task_target_size: DataSize,
+    /// `query.max-spool-size`.
+    pub max_spool_size: DataSize,
 }
 
 /// `exchange-manager.properties`: read and checked.
@@ -164,6 +168,8 @@ pub struct ExchangeManager {
     pub base_directories: BaseDirectories,
     /// `exchange.sink-buffer-size`.
     pub sink_buffer_size: DataSize,
+    /// `exchange.memory-cache-size`, if given.
+    pub memory_cache_size: Option<DataSize>,
 }
 
 /// One file of `catalog/`.

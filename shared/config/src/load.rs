@@ -177,6 +177,7 @@ impl Load<'_> {
                     .settings
                     .get("task.max-spooled-tasks", |text| text.parse().ok()),
             },
+            shutdown_grace_period: self.time("shutdown.grace-period")?,
             retry: retry?,
             exchange_manager,
             catalogs,
@@ -333,6 +334,7 @@ impl Load<'_> {
             task_memory: self.settings.get(memory, size),
             task_memory_growth: self.settings.get(growth, number)?,
             task_target_size: self.settings.get(target, size)?,
+            max_spool_size: self.settings.get("query.max-spool-size", size)?,
         })
     }
 
@@ -346,13 +348,16 @@ impl Load<'_> {
             self.settings.get(BASE_DIRECTORIES, |text| BaseDirectories::parse(text).ok());
         let sink_buffer_size =
             self.settings.get("exchange.sink-buffer-size", |text| text.parse().ok())?;
+        let memory_cache_size =
+            self.settings.get("exchange.memory-cache-size", |text| text.parse().ok());
         let on_s3 = matches!(base_directories, Some(BaseDirectories::S3(_)));
         self.check_s3(on_s3);
         if on_s3 {
             let text = "is on S3, which is not supported yet: name a folder that all nodes share";
             self.contradiction(BASE_DIRECTORIES, text.to_owned());
         }
-        Some(ExchangeManager { base_directories: base_directories?, sink_buffer_size })
+        let base_directories = base_directories?;
+        Some(ExchangeManager { base_directories, sink_buffer_size, memory_cache_size })
     }
 
     /// Trino's rules about the properties of S3.

@@ -28,7 +28,7 @@ use waterbear_protocol::{ErrorCode, Failure};
 
 pub use codec::{decode_plan, encode_plan};
 pub use exchange_source::{ExchangeSourceExec, InputStreams};
-pub use memory::ByteCounter;
+pub use memory::{ByteCounter, SpareMemory};
 pub use prepared::{PreparedTask, operator_metrics};
 pub use waterbear_functions::failure_of;
 
@@ -152,7 +152,12 @@ impl Engine {
 
     /// Bytes held now by all tasks.
     pub fn memory_reserved(&self) -> usize {
-        self.inner.environment.memory_pool.reserved()
+        self.inner.memory.reserved()
+    }
+
+    /// The memory that no task holds, for caches.
+    pub fn spare_memory(&self) -> Arc<SpareMemory> {
+        self.inner.memory.spare()
     }
 
     /// Bytes that all tasks together may hold.

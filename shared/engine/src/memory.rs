@@ -5,12 +5,15 @@
 //! `query.max-memory-per-node`, the node's what does not fit beside the other queries; either
 //! refusal makes an operator that can spill do so, and fails the query where none can. Both pools
 //! give every consumer that can spill an equal part of what those that cannot have left.
+//!
+//! What nobody has reserved may be lent to caches. They are told to give it back before a
+//! reservation is refused for want of it.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use datafusion::common::Result;
 use datafusion::error::DataFusionError;
@@ -33,13 +36,27 @@ pub(crate) struct NodeMemory {
     limit: usize,
     query_limit: usize,
     queries: Mutex<HashMap<QueryId, Weak<QueryMemory>>>,
+    spare: Arc<SpareMemory>,
 }
 
 impl NodeMemory {
     /// A pool of `limit` bytes, of which no query gets more than `query_limit`.
     pub(crate) fn new(limit: usize, query_limit: usize) -> Self {
         let pool = Arc::new(FairSpillPool::new(limit));
-        Self { pool, limit, query_limit: query_limit.min(limit), queries: Mutex::default() }
+        let pool: Arc<dyn MemoryPool> = pool;
+        let spare = Arc::new(SpareMemory::new(&pool));
+        let query_limit = query_limit.min(limit);
+        Self { pool, limit, query_limit, queries: Mutex::default(), spare }
+    }
+
+    /// What nobody has reserved.
+    pub(crate) fn spare(&self) -> Arc<SpareMemory> {
+        Arc::clone(&self.spare)
+    }
+
+    /// Bytes that queries hold.
+    pub(crate) fn reserved(&self) -> usize {
+        self.pool.reserved().saturating_sub(self.spare.lent())
     }
 
     /// The node's pool.
@@ -62,6 +79,7 @@ impl NodeMemory {
         let memory = Arc::new(QueryMemory {
             node: Arc::clone(&self.pool),
             node_limit: self.limit,
+            spare: Arc::clone(&self.spare),
             own: TrackConsumersPool::new(FairSpillPool::new(self.query_limit), NAMED),
             limit: self.query_limit,
         });
@@ -75,6 +93,7 @@ impl NodeMemory {
 pub(crate) struct QueryMemory {
     node: Arc<dyn MemoryPool>,
     node_limit: usize,
+    spare: Arc<SpareMemory>,
     own: TrackConsumersPool<FairSpillPool>,
     limit: usize,
 }
@@ -88,12 +107,14 @@ impl QueryMemory {
             );
             return Err(self.refusal(&what, additional));
         }
-        if self.node.try_grow(reservation, additional).is_err() {
+        if self.node.try_grow(reservation, additional).is_err()
+            && !(self.spare.call_back() && self.node.try_grow(reservation, additional).is_ok())
+        {
             self.own.shrink(reservation, additional);
             let what = format!(
                 "The node's memory pool of {} is full: all queries hold {} of it",
                 human_readable_size(self.node_limit),
-                human_readable_size(self.node.reserved())
+                human_readable_size(self.node.reserved().saturating_sub(self.spare.lent()))
             );
             return Err(self.refusal(&what, additional));
         }
@@ -115,6 +136,54 @@ impl QueryMemory {
             human_readable_size(additional),
             top.join(", ")
         ))
+    }
+}
+
+/// Gives back everything that was lent; true when there was something.
+type CallBack = Box<dyn Fn() -> bool + Send + Sync>;
+
+/// Lends what nobody has reserved of a node's memory, until somebody reserves it.
+pub struct SpareMemory {
+    lent: MemoryReservation,
+    call_back: OnceLock<CallBack>,
+}
+
+impl SpareMemory {
+    fn new(pool: &Arc<dyn MemoryPool>) -> Self {
+        let lent = MemoryConsumer::new("Caches").register(pool);
+        Self { lent, call_back: OnceLock::new() }
+    }
+
+    /// Lends bytes; false when all are reserved.
+    pub fn try_take(&self, bytes: usize) -> bool {
+        self.lent.try_grow(bytes).is_ok()
+    }
+
+    /// Takes back what was lent.
+    pub fn give_back(&self, bytes: usize) {
+        self.lent.shrink(bytes);
+    }
+
+    /// Bytes that are lent now.
+    pub fn lent(&self) -> usize {
+        self.lent.size()
+    }
+
+    /// Sets who gives back everything, at once, when it is asked to; true when it had something.
+    /// It is set once.
+    pub fn on_shortage(&self, call_back: impl Fn() -> bool + Send + Sync + 'static) {
+        // A second one would be one that has nothing.
+        let _ = self.call_back.set(Box::new(call_back));
+    }
+
+    fn call_back(&self) -> bool {
+        self.call_back.get().is_some_and(|call_back| call_back())
+    }
+}
+
+impl fmt::Debug for SpareMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpareMemory").field("lent", &self.lent()).finish_non_exhaustive()
     }
 }
 
@@ -261,6 +330,36 @@ mod tests {
         count(-900);
         operator.try_grow(200).unwrap();
         drop((operator, count));
+        assert_eq!(node.pool().reserved(), 0);
+    }
+
+    #[test]
+    fn what_is_lent_comes_back_before_anybody_is_refused() {
+        let node = NodeMemory::new(1000, 1000);
+        let spare = node.spare();
+        let (cache, calls) = (Arc::clone(&spare), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&calls);
+        spare.on_shortage(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let lent = cache.lent();
+            cache.give_back(lent);
+            lent > 0
+        });
+        assert!(spare.try_take(600));
+        assert_eq!((node.pool().reserved(), node.reserved()), (600, 0));
+        let pool = task(&node, "20260101_000000_00000_aaaaa");
+        let held = MemoryConsumer::new("HashJoinInput").register(&pool);
+        held.try_grow(400).unwrap();
+        assert!(!spare.try_take(1));
+        assert_eq!((calls.load(Ordering::Relaxed), spare.lent()), (0, 600));
+        held.try_grow(400).unwrap();
+        assert_eq!((calls.load(Ordering::Relaxed), spare.lent()), (1, 0));
+        assert!(spare.try_take(200));
+        // One that can spill has all that the others leave.
+        let sort = MemoryConsumer::new("Sort").with_can_spill(true).register(&pool);
+        sort.try_grow(200).unwrap();
+        assert!(sort.try_grow(1).is_err());
+        drop((held, sort));
         assert_eq!(node.pool().reserved(), 0);
     }
 

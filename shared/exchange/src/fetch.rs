@@ -120,6 +120,12 @@ pub trait Fetch: Send + Sync + 'static {
         request: PageRequest,
     ) -> BoxFuture<'a, Result<Answer, FetchError>>;
 
+    /// True when everything is there already. Producers that still run need all their readers at
+    /// the same time; what is complete can be read source by source.
+    fn is_complete(&self) -> bool {
+        false
+    }
+
     /// Says once that no more is wanted from a source, or that everything has come.
     fn close<'a>(&'a self, source: &'a Source) -> BoxFuture<'a, Result<(), FetchError>>;
 }

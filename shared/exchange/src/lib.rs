@@ -24,4 +24,4 @@ pub use held::HeldBytes;
 pub use http::HttpFetch;
 pub use metric::ExchangeMetrics;
 pub use reader::{ExchangeReader, ReaderOptions};
-pub use spooled::{SpoolFetch, SpoolSink};
+pub use spooled::{SpoolFetch, SpoolReads, SpoolSink};

@@ -14,7 +14,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use futures::Stream;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use waterbear_outbound::InternalClient;
 use waterbear_protocol::task::{Producer, SourcePartition};
@@ -28,15 +28,19 @@ use crate::page::PageDecoder;
 use budget::Budget;
 use source::{Event, SourceReader};
 
+/// How many sources are read at once when all are complete: enough to hide what a request takes.
+const COMPLETE_AT_ONCE: usize = 8;
+
 /// Bounds, and where to count.
 #[derive(Debug, Clone)]
 pub struct ReaderOptions {
     /// Where requests run: the runtime for I/O, never the one for computing.
     pub runtime: Handle,
-    /// Bytes of pages that may wait for the consumer (`exchange.max-buffer-size`); with many
-    /// sources about one answer of each may come on top.
+    /// Bytes of pages that may wait for the consumer (`exchange.max-buffer-size`). About as much
+    /// again may be on its way; with many sources that still produce more, about one answer of
+    /// each.
     pub buffer_bytes: usize,
-    /// Is told of them.
+    /// Is told of them, and of what is read ahead of complete sources.
     pub held: HeldBytes,
     /// How long a producer may hold a request that it has no page for.
     pub max_wait: Duration,
@@ -86,6 +90,11 @@ impl ExchangeReader {
         let (sender, events) = mpsc::unbounded_channel();
         let budget = Arc::new(Budget::new(options.buffer_bytes, options.held.clone()));
         let requests = CancellationToken::new();
+        let (at_once, turns) = match fetch.is_complete() {
+            true => (sources.len().min(COMPLETE_AT_ONCE), Some(COMPLETE_AT_ONCE)),
+            false => (sources.len(), None),
+        };
+        let turns = turns.map(|turns| Arc::new(Semaphore::new(turns)));
         for (index, source) in sources.iter().enumerate() {
             let reader = SourceReader {
                 index,
@@ -93,7 +102,8 @@ impl ExchangeReader {
                 fetch: Arc::clone(&fetch),
                 budget: Arc::clone(&budget),
                 events: sender.clone(),
-                max_bytes: source::answer_bytes(options.buffer_bytes, sources.len()),
+                turns: turns.clone(),
+                max_bytes: source::answer_bytes(options.buffer_bytes, at_once),
                 max_wait: options.max_wait,
                 input_bytes: Arc::clone(&options.input_bytes),
                 metrics: options.metrics.clone(),

@@ -3,5 +3,5 @@
 mod fetch;
 mod sink;
 
-pub use fetch::SpoolFetch;
+pub use fetch::{SpoolFetch, SpoolReads};
 pub use sink::SpoolSink;

@@ -20,7 +20,7 @@ pub enum Role {
     Coordinator,
     /// Runs tasks.
     Worker,
-    /// A person's command-line tool that speaks to internal listeners.
+    /// A person's command-line tool: lists nodes and changes their states, and nothing else.
     Operator,
 }
 
@@ -50,9 +50,9 @@ pub enum NodeState {
     Active,
     /// Takes no new tasks; its running ones go on.
     Draining,
-    /// Drained: has no task left.
+    /// Takes no new tasks and has none left.
     Drained,
-    /// Is about to end.
+    /// Takes no new tasks, and its process ends as soon as it has none.
     ShuttingDown,
     /// Listed, but of another build: gets no task. Set by the observer, never announced.
     Invalid,
@@ -68,6 +68,23 @@ impl NodeState {
             NodeState::ShuttingDown => "shutting_down",
             NodeState::Invalid => "invalid",
         }
+    }
+
+    /// The upper-case name, as it is announced and as `/v1/info` shows it.
+    pub const fn constant(self) -> &'static str {
+        match self {
+            NodeState::Active => "ACTIVE",
+            NodeState::Draining => "DRAINING",
+            NodeState::Drained => "DRAINED",
+            NodeState::ShuttingDown => "SHUTTING_DOWN",
+            NodeState::Invalid => "INVALID",
+        }
+    }
+}
+
+impl std::fmt::Display for NodeState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.constant())
     }
 }
 
@@ -129,4 +146,24 @@ pub struct ClusterView {
     pub warming: bool,
     /// The listed nodes, by node id.
     pub nodes: Vec<NodeInfo>,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_written_as_they_are_announced() {
+        for state in [
+            NodeState::Active,
+            NodeState::Draining,
+            NodeState::Drained,
+            NodeState::ShuttingDown,
+            NodeState::Invalid,
+        ] {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.to_string());
+            assert_eq!(state.name().to_uppercase(), state.constant());
+        }
+    }
 }

@@ -64,6 +64,42 @@ pub struct TaskSpool {
     /// What the producers have committed, cut down to what this task reads; one for each of
     /// [`TaskRequest::producers`].
     pub inputs: Vec<CommittedRecord>,
+    /// Rows that lie in the records of inputs and are left out of them here: they are read there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_records: Vec<InRecord>,
+}
+
+/// Bytes of rows that one request passes on, at most.
+const PASSED_ON_BYTES: usize = 1 << 20;
+
+impl TaskSpool {
+    /// Output to `location`, and these inputs, with the rows that lie in their records as far as a
+    /// request should have them.
+    pub fn new(key: QueryKey, location: String, mut inputs: Vec<CommittedRecord>) -> Self {
+        let (mut passed_on, mut in_records) = (0, Vec::new());
+        for (input, record) in (0..).zip(&mut inputs) {
+            let bytes: usize = record.inline.iter().map(|page| page.page.len()).sum();
+            if passed_on + bytes <= PASSED_ON_BYTES {
+                passed_on += bytes;
+                continue;
+            }
+            let pages = std::mem::take(&mut record.inline);
+            let mut partitions: Vec<_> = pages.iter().map(|page| page.partition).collect();
+            partitions.sort_unstable();
+            partitions.dedup();
+            in_records.push(InRecord { input, partitions });
+        }
+        Self { key, location, inputs, in_records }
+    }
+}
+
+/// Partitions of an input whose rows lie in its record, and are to be read there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InRecord {
+    /// Index into [`TaskSpool::inputs`].
+    pub input: u32,
+    /// Those that the task reads, and that have rows there.
+    pub partitions: Vec<u32>,
 }
 
 /// A task attempt that produces input for others, and where it runs.
@@ -216,4 +252,51 @@ pub struct TaskStats {
     /// Requests that read from the spool.
     #[serde(default)]
     pub spool_reads: u64,
+    /// Reads of spooled outputs that the worker had in memory.
+    #[serde(default)]
+    pub spool_memory_reads: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::InlinePage;
+
+    fn record(number: u32, pages: &[(u32, usize)]) -> CommittedRecord {
+        let page = |&(partition, bytes)| InlinePage {
+            partition,
+            rows: 1,
+            page: vec![number as u8; bytes].into(),
+        };
+        CommittedRecord {
+            attempt: format!("q.1.{number}.0").parse().unwrap(),
+            location: "/spool".to_owned(),
+            header: Default::default(),
+            data_bytes: 0,
+            partitions: 4,
+            rows: pages.len() as u64,
+            ranges: Vec::new(),
+            inline: pages.iter().map(page).collect(),
+        }
+    }
+
+    #[test]
+    fn a_request_has_about_a_mebibyte_of_rows_and_says_where_the_others_are() {
+        let inputs: Vec<_> =
+            (0..800).map(|n| record(n, &[(2, 30 << 10), (0, 20 << 10), (2, 10 << 10)])).collect();
+        let spool = TaskSpool::new(QueryKey::from_bytes([0; 32]), "/spool".to_owned(), inputs);
+        let passed_on: u64 = spool.inputs.iter().map(CommittedRecord::bytes).sum();
+        assert_eq!(passed_on, 17 * (60 << 10));
+        let in_records = (17..800).map(|input| InRecord { input, partitions: vec![0, 2] });
+        assert_eq!(spool.in_records, in_records.collect::<Vec<_>>());
+        assert!(serde_json::to_vec(&spool).unwrap().len() < 2 << 20);
+    }
+
+    #[test]
+    fn an_output_without_rows_of_its_own_is_never_left_out() {
+        let mut inputs = vec![record(0, &[(1, PASSED_ON_BYTES)]), record(1, &[])];
+        inputs.push(record(2, &[(3, 1)]));
+        let spool = TaskSpool::new(QueryKey::from_bytes([0; 32]), "/spool".to_owned(), inputs);
+        assert_eq!(spool.in_records, [InRecord { input: 2, partitions: vec![3] }]);
+    }
 }

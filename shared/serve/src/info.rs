@@ -1,5 +1,5 @@
-//! The read-only routes that every node has on its HTTP port: Trino's `/v1/info` and `/v1/status`,
-//! and `/metrics`. They need no authentication.
+//! What every node has on its HTTP port: Trino's `/v1/info` and `/v1/status`, and `/metrics`, which
+//! are read-only and need no authentication; and the node's state ([`crate::state`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,11 @@ use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
 use serde::Serialize;
+use waterbear_protocol::membership::NodeState;
 use waterbear_telemetry::MetricsHandle;
+
+use crate::lifecycle::Lifecycle;
+use crate::state;
 
 /// What a node says of itself now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +32,8 @@ pub struct NodeStatus {
     pub starting: bool,
     /// Time since its start.
     pub uptime: Duration,
-    /// `ACTIVE`, `DRAINING`, `DRAINED`, `SHUTTING_DOWN`.
-    pub state: &'static str,
+    /// Whether it takes work.
+    pub state: NodeState,
     /// Address under which other nodes reach it.
     pub internal_address: String,
     /// Bytes held in its memory pool.
@@ -54,15 +58,21 @@ impl<F: Fn() -> NodeStatus + Send + Sync + 'static> NodeStatusSource for F {
     }
 }
 
-/// `/v1/info`, `/v1/info/state`, `/v1/info/coordinator`, `/v1/status`, `/metrics`.
-pub fn routes(node: impl NodeStatusSource, metrics: MetricsHandle) -> Router {
+/// `/v1/info`, `/v1/info/state`, `/v1/info/coordinator`, `/v1/status`, `/metrics`. Where this port
+/// is the internal listener too, `operators` is the stack around [`state::internal`].
+pub fn routes(
+    node: impl NodeStatusSource,
+    lifecycle: Lifecycle,
+    operators: Option<Router>,
+    metrics: MetricsHandle,
+) -> Router {
     let node: Arc<dyn NodeStatusSource> = Arc::new(node);
     Router::new()
         .route("/v1/info", get(info))
-        .route("/v1/info/state", get(state))
         .route("/v1/info/coordinator", get(coordinator))
         .route("/v1/status", get(status))
         .with_state(node)
+        .merge(state::public(lifecycle, operators))
         .route("/metrics", get(move || async move { ([TEXT_METRICS], metrics.render()) }))
 }
 
@@ -72,10 +82,6 @@ type Node = State<Arc<dyn NodeStatusSource>>;
 
 async fn info(State(node): Node) -> Json<Info> {
     Json(Info::of(&node.status()))
-}
-
-async fn state(State(node): Node) -> Json<&'static str> {
-    Json(node.status().state)
 }
 
 /// Load balancers find coordinators by it.
@@ -98,7 +104,7 @@ impl NodeStatus {
 #[serde(rename_all = "camelCase")]
 struct Info {
     node_id: String,
-    state: &'static str,
+    state: NodeState,
     node_version: NodeVersion,
     environment: String,
     coordinator: bool,
@@ -149,7 +155,7 @@ struct Status {
     heap_available: u64,
     non_heap_used: u64,
     role: &'static str,
-    state: &'static str,
+    state: NodeState,
     starting: bool,
     tasks: usize,
 }
@@ -228,6 +234,7 @@ mod tests {
     use http_body_util::BodyExt;
     use serde_json::{Value, json};
     use tower::ServiceExt;
+    use waterbear_protocol::membership::Role;
 
     use super::*;
 
@@ -240,14 +247,15 @@ mod tests {
             coordinator_id: (role == "coordinator").then(|| "ab2cd".to_owned()),
             starting: false,
             uptime: Duration::from_secs(74),
-            state: "ACTIVE",
+            state: NodeState::Active,
             internal_address: "10.0.0.1".to_owned(),
             memory_reserved: 10,
             memory_limit: 100,
             processors: 2,
             tasks: 3,
         };
-        routes(status, waterbear_telemetry::install_metrics())
+        let lifecycle = Lifecycle::new(crate::lifecycle::tests::node(Role::Worker));
+        routes(status, lifecycle, None, waterbear_telemetry::install_metrics())
     }
 
     async fn ask(router: Router, method: Method, path: &str) -> (StatusCode, String) {

@@ -7,8 +7,9 @@
 //!
 //! Layout: [`seal`] keys and frames; [`record`] what a commit says; [`writer`] an attempt's object,
 //! run by run; [`ranges`] a consumer's parts of it; [`store`] the trait of storage, and below it
-//! its kinds; [`spool`] the locations of a cluster and the names of objects in them.
+//! its kinds; [`cache`] what was written here lately, in memory; [`spool`] the locations of a cluster and the names of objects in them.
 
+pub mod cache;
 pub mod error;
 pub mod ranges;
 pub mod record;
@@ -17,6 +18,7 @@ pub mod spool;
 pub mod store;
 pub mod writer;
 
+pub use cache::{CacheMemory, OutputCache};
 pub use error::{FormatError, SpoolError, StoreError, StoreErrorKind};
 pub use ranges::RangeReader;
 pub use seal::random_query_key;

@@ -9,9 +9,6 @@ use crate::error::{FormatError, SpoolError};
 use crate::seal::{FrameId, LENGTH_BYTES, ObjectKey, ObjectKind, TAG_BYTES};
 use crate::spool::Spool;
 
-/// So many bytes are read at once, unless a frame is larger.
-const READ_BYTES: usize = 2 << 20;
-
 /// Reads one partition of a committed output, from its first page to its last.
 #[derive(Debug)]
 pub struct RangeReader {
@@ -22,7 +19,11 @@ pub struct RangeReader {
     inline: VecDeque<InlinePage>,
     ranges: VecDeque<Range>,
     current: Option<Current>,
+    read_bytes: usize,
+    /// What this process has in memory is read there.
+    memory_first: bool,
     read_requests: u64,
+    memory_reads: u64,
 }
 
 /// A range that is being read.
@@ -38,7 +39,8 @@ struct Current {
 }
 
 impl RangeReader {
-    /// A reader of `partition` of what was committed.
+    /// A reader of `partition` of what was committed. About `read_bytes` are read at once, unless
+    /// a frame is larger.
     ///
     /// # Errors
     /// When the record's header is not one.
@@ -47,6 +49,7 @@ impl RangeReader {
         query: &QueryKey,
         record: &CommittedRecord,
         partition: u32,
+        read_bytes: usize,
     ) -> Result<Self, SpoolError> {
         let record = record.only(|own| own == partition);
         let key = match record.header.is_empty() {
@@ -59,12 +62,33 @@ impl RangeReader {
         };
         let inline = record.inline.clone().into();
         let ranges = record.ranges.clone().into();
-        Ok(Self { spool, record, key, inline, ranges, current: None, read_requests: 0 })
+        Ok(Self {
+            spool,
+            record,
+            key,
+            inline,
+            ranges,
+            current: None,
+            read_bytes,
+            memory_first: true,
+            read_requests: 0,
+            memory_reads: 0,
+        })
+    }
+
+    /// The same reader, but of what lies in storage, whatever is in memory.
+    pub fn of_storage_alone(self) -> Self {
+        Self { memory_first: false, ..self }
     }
 
     /// Requests to storage so far.
     pub fn read_requests(&self) -> u64 {
         self.read_requests
+    }
+
+    /// Reads so far that needed no request: this process had the bytes in memory.
+    pub fn memory_reads(&self) -> u64 {
+        self.memory_reads
     }
 
     /// The next page; `None` after the last.
@@ -95,14 +119,21 @@ impl RangeReader {
         let Some(current) = &mut self.current else { return Ok(&[]) };
         while current.bytes.len() < wanted {
             let left = current.range.length.saturating_sub(current.read);
-            let ask = left.min(READ_BYTES.max(wanted - current.bytes.len()) as u64) as usize;
+            let ask = left.min(self.read_bytes.max(wanted - current.bytes.len()) as u64) as usize;
             let offset = current.range.offset + current.read;
-            let store = self.spool.store(&self.record.location)?;
-            let bytes = match ask {
-                0 => BytesMut::new(),
-                ask => store.get_range(&key, offset, ask).await?,
+            let cache = self.spool.cache().filter(|_| self.memory_first && ask > 0);
+            let bytes = match cache.and_then(|cache| cache.read(&key, offset, ask)) {
+                Some(bytes) => {
+                    self.memory_reads += 1;
+                    bytes
+                }
+                None if ask == 0 => BytesMut::new(),
+                None => {
+                    self.read_requests += 1;
+                    let store = self.spool.store(&self.record.location)?;
+                    store.get_range(&key, offset, ask).await?
+                }
             };
-            self.read_requests += 1;
             if bytes.is_empty() {
                 let frame = current.range.first_frame + current.frames;
                 let error = FormatError::Truncated { bytes: offset, frame };

@@ -4,15 +4,21 @@
 //! namespace is derived from the cluster's secret, so that clusters can share a location. Nothing
 //! depends on listing: whoever looks for an object knows its key.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use waterbear_ids::{AttemptId, QueryId, stable_hash};
 use waterbear_protocol::spool::{CommittedRecord, QueryKey};
 
+use crate::cache::OutputCache;
 use crate::error::{FormatError, SpoolError, StoreError, StoreErrorKind};
+use crate::ranges::RangeReader;
 use crate::record;
 pub use crate::seal::ObjectKind;
 use crate::store::Store;
+
+/// So many bytes are read at once to see whether an output is whole.
+const VERIFY_BYTES: usize = 2 << 20;
 
 /// A base directory and the storage behind it.
 #[derive(Debug, Clone)]
@@ -28,13 +34,23 @@ pub struct Location {
 pub struct Spool {
     locations: Arc<[Location]>,
     prefix: Arc<str>,
+    cache: Option<OutputCache>,
 }
 
 impl Spool {
     /// A spool in these locations, at least one; `namespace` is the cluster's public name.
     pub fn new(locations: Vec<Location>, namespace: &str, environment: &str) -> Self {
         let prefix = format!("waterbear-{namespace}/{environment}").into();
-        Self { locations: locations.into(), prefix }
+        Self { locations: locations.into(), prefix, cache: None }
+    }
+
+    /// The same spool, of which what is written by this process is read in `cache` if it is there.
+    pub fn with_cache(self, cache: OutputCache) -> Self {
+        Self { cache: Some(cache), ..self }
+    }
+
+    pub(crate) fn cache(&self) -> Option<&OutputCache> {
+        self.cache.as_ref()
     }
 
     /// Finds out whether every location can be used, and makes those that are absent.
@@ -114,6 +130,32 @@ impl Spool {
                 Ok(None)
             }
         }
+    }
+
+    /// Reads all that an attempt has committed, to see whether it is whole.
+    ///
+    /// # Errors
+    /// What is gone or damaged, or that it cannot be told.
+    pub async fn verify(
+        &self,
+        query: &QueryKey,
+        committed: &CommittedRecord,
+    ) -> Result<(), SpoolError> {
+        let attempt = &committed.attempt;
+        let stored = self.committed(query, attempt, &committed.location).await?;
+        if stored.as_ref() != Some(committed) {
+            let object = format!("the record of {attempt} in {}", committed.location);
+            let error = FormatError::Record("it is not what was committed".to_owned());
+            return Err(SpoolError::Damaged { object, error });
+        }
+        let partitions: BTreeSet<_> =
+            committed.ranges.iter().map(|range| range.partition).collect();
+        for partition in partitions {
+            let spool = self.clone();
+            let mut reader = RangeReader::new(spool, query, committed, partition, VERIFY_BYTES)?;
+            while reader.next_page().await?.is_some() {}
+        }
+        Ok(())
     }
 
     /// Deletes everything of a query, in all locations.

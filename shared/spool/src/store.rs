@@ -74,11 +74,13 @@ pub trait ObjectSink: Debug + Send {
     ///
     /// # Errors
     /// When they cannot be written; the object is lost then.
-    async fn write(&mut self, bytes: Vec<u8>) -> Result<(), StoreError>;
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError>;
 
-    /// Makes the object durable.
+    /// Makes the object durable, and with it a small one that is written after it: the caller is
+    /// answered when both are. Should the storage itself break down before that, the small one
+    /// may be left alone: what it speaks of is then found missing.
     ///
     /// # Errors
-    /// When it is not sure to be durable.
-    async fn finish(self: Box<Self>) -> Result<(), StoreError>;
+    /// When they are not sure to be durable; best effort, neither is left.
+    async fn finish(self: Box<Self>, key: &str, bytes: Bytes) -> Result<(), StoreError>;
 }

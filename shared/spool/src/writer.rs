@@ -4,6 +4,7 @@ use bytes::Bytes;
 use waterbear_ids::AttemptId;
 use waterbear_protocol::spool::{CommittedRecord, InlinePage, QueryKey, Range};
 
+use crate::cache::CachedObject;
 use crate::error::{FormatError, SpoolError};
 use crate::record::{self, INLINE_BYTES};
 use crate::seal::{FrameId, HEADER_BYTES, LENGTH_BYTES, ObjectKey, ObjectKind, TAG_BYTES};
@@ -49,6 +50,7 @@ pub struct FinishedAttempt {
 struct OpenObject {
     key: ObjectKey,
     sink: Box<dyn ObjectSink>,
+    cached: Option<CachedObject>,
     /// Bytes in storage and in `piece`.
     offset: u64,
     frames: u64,
@@ -122,11 +124,12 @@ impl AttemptWriter {
         let (attempt, location) = (&self.record.attempt, &self.record.location);
         let name = self.spool.key(attempt, ObjectKind::Data);
         let sink = self.spool.store(location)?.create(&name).await?;
+        let cached = self.spool.cache().map(|cache| cache.begin(name));
         let (key, header) = ObjectKey::create(&self.key, attempt, ObjectKind::Data)
             .map_err(|_| self.failed(FormatError::Record("no random bytes".to_owned())))?;
         self.record.header = Bytes::copy_from_slice(&header);
         let (offset, piece) = (HEADER_BYTES as u64, header.to_vec());
-        Ok(OpenObject { key, sink, offset, frames: 0, piece, requests: 0 })
+        Ok(OpenObject { key, sink, cached, offset, frames: 0, piece, requests: 0 })
     }
 
     /// Writes the last run, makes everything durable, and commits: the record is the last thing
@@ -151,17 +154,24 @@ impl AttemptWriter {
         } else {
             self.write_run(last).await?;
         }
-        let mut requests = 1;
-        if let Some(mut object) = self.object.take() {
+        let mut object = self.object.take();
+        if let Some(object) = &mut object {
             object.flush().await?;
             self.record.data_bytes = object.offset;
-            requests += object.requests;
-            object.sink.finish().await?;
         }
         let sealed = record::seal(&self.record, &self.key).map_err(|error| self.failed(error))?;
         let written_bytes = self.record.data_bytes + sealed.len() as u64;
+        let requests = 1 + object.as_ref().map_or(0, |object| object.requests);
         let name = self.spool.key(&self.record.attempt, ObjectKind::Record);
-        self.spool.store(&self.record.location)?.put(&name, sealed.into()).await?;
+        match object {
+            Some(object) => {
+                object.sink.finish(&name, sealed.into()).await?;
+                if let Some(cached) = object.cached {
+                    cached.finish();
+                }
+            }
+            None => self.spool.store(&self.record.location)?.put(&name, sealed.into()).await?,
+        }
         Ok(FinishedAttempt { record: self.record, written_bytes, write_requests: requests })
     }
 
@@ -182,7 +192,14 @@ impl OpenObject {
     async fn flush(&mut self) -> Result<(), SpoolError> {
         if !self.piece.is_empty() {
             self.requests += 1;
-            self.sink.write(std::mem::take(&mut self.piece)).await?;
+            let mut piece = std::mem::take(&mut self.piece);
+            // It may stay for a while.
+            piece.shrink_to_fit();
+            let piece = Bytes::from(piece);
+            if let Some(cached) = &mut self.cached {
+                cached.push(&piece);
+            }
+            self.sink.write(piece).await?;
         }
         Ok(())
     }

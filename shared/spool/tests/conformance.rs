@@ -14,11 +14,14 @@ use waterbear_spool::spool::Location;
 use waterbear_spool::store::{FilesystemStore, MemoryStore};
 use waterbear_spool::writer::{Run, SpoolPage};
 use waterbear_spool::{
-    AttemptWriter, FinishedAttempt, ObjectKind, RangeReader, Spool, SpoolError, Store,
-    StoreErrorKind,
+    AttemptWriter, CacheMemory, FinishedAttempt, ObjectKind, OutputCache, RangeReader, Spool,
+    SpoolError, Store, StoreErrorKind,
 };
 
 const KEY: QueryKey = QueryKey::from_bytes([42; 32]);
+
+/// What readers read at once.
+const READ_BYTES: usize = 1 << 20;
 
 /// Every kind, each empty.
 fn stores() -> Vec<(Arc<dyn Store>, Option<tempfile::TempDir>)> {
@@ -29,6 +32,31 @@ fn stores() -> Vec<(Arc<dyn Store>, Option<tempfile::TempDir>)> {
 
 fn spool(store: Arc<dyn Store>) -> Spool {
     Spool::new(vec![Location { name: "here".to_owned(), store }], "0a1b2c3d", "test")
+}
+
+/// A spool on every kind of storage, each with what it wrote in memory and without; and without
+/// room for most of it.
+fn spools() -> Vec<(Spool, Option<tempfile::TempDir>)> {
+    let cached = |limit| {
+        stores().into_iter().map(move |(store, folder)| {
+            let cache = OutputCache::new(limit, Arc::new(Plenty));
+            (spool(store).with_cache(cache), folder)
+        })
+    };
+    let plain = stores().into_iter().map(|(store, folder)| (spool(store), folder));
+    plain.chain(cached(usize::MAX)).chain(cached(400_000)).collect()
+}
+
+/// As much memory as is asked for.
+#[derive(Debug)]
+struct Plenty;
+
+impl CacheMemory for Plenty {
+    fn try_take(&self, _: usize) -> bool {
+        true
+    }
+
+    fn give_back(&self, _: usize) {}
 }
 
 fn attempt(number: u32) -> AttemptId {
@@ -42,10 +70,11 @@ async fn what_was_written_is_read_in_whole_and_in_parts() {
         store.put("q/small", Bytes::from_static(b"abc")).await.unwrap();
         let mut sink = store.create("q/large").await.unwrap();
         for piece in 0..10_u8 {
-            sink.write(vec![piece; 1000]).await.unwrap();
+            sink.write(vec![piece; 1000].into()).await.unwrap();
         }
-        sink.finish().await.unwrap();
+        sink.finish("q/with", Bytes::from_static(b"de")).await.unwrap();
         assert_eq!(store.get("q/small").await.unwrap(), "abc");
+        assert_eq!(store.get("q/with").await.unwrap(), "de");
         let part = store.get_range("q/large", 1999, 1002).await.unwrap();
         assert_eq!((part.len(), part[0], part[1], part[1001]), (1002, 1, 2, 3), "{store:?}");
         assert_eq!(store.get_range("q/large", 9_999, 50).await.unwrap(), [9][..]);
@@ -62,6 +91,9 @@ async fn an_object_is_written_once() {
         assert_eq!(again.kind, StoreErrorKind::Exists, "{again}");
         let again = store.create("q/x").await.unwrap_err();
         assert_eq!(again.kind, StoreErrorKind::Exists, "{again}");
+        let sink = store.create("q/y").await.unwrap();
+        let again = sink.finish("q/x", Bytes::from_static(b"2")).await.unwrap_err();
+        assert_eq!(again.kind, StoreErrorKind::Exists, "{again}");
         assert_eq!(store.get("q/x").await.unwrap(), "1");
     }
 }
@@ -70,7 +102,7 @@ async fn an_object_is_written_once() {
 async fn what_is_dropped_unfinished_is_not_there() {
     for (store, _folder) in stores() {
         let mut sink = store.create("q/x").await.unwrap();
-        sink.write(vec![1; 10]).await.unwrap();
+        sink.write(vec![1; 10].into()).await.unwrap();
         drop(sink);
         let missing = store.get("q/x").await.unwrap_err();
         assert_eq!(missing.kind, StoreErrorKind::NotFound, "{missing}");
@@ -148,7 +180,7 @@ async fn read(
     record: &CommittedRecord,
     partition: u32,
 ) -> Result<Vec<Bytes>, SpoolError> {
-    let mut reader = RangeReader::new(spool.clone(), &KEY, record, partition)?;
+    let mut reader = RangeReader::new(spool.clone(), &KEY, record, partition, READ_BYTES)?;
     let mut pages = Vec::new();
     while let Some(page) = reader.next_page().await? {
         pages.push(page);
@@ -159,14 +191,13 @@ async fn read(
 #[tokio::test]
 async fn every_page_comes_back_once_to_the_reader_of_its_partition() {
     let mut random = StdRng::seed_from_u64(1);
-    for number in 0..60 {
+    for number in 0..30 {
         let (partitions, runs) = (random.random_range(1..12), random.random_range(1..5));
         // Outputs that lie in the record, and outputs of several pieces.
         let largest = *[100, 30_000, 1 << 20].get(number as usize % 3).unwrap();
         let runs: Vec<_> =
             (0..runs).map(|_| random_run(&mut random, partitions, largest)).collect();
-        for (store, _folder) in stores() {
-            let spool = spool(store);
+        for (spool, _folder) in spools() {
             let written = write(&spool, number, &runs).await;
             let found = spool.committed(&KEY, &attempt(number), "here").await.unwrap().unwrap();
             assert_eq!(found, written.record);
@@ -243,10 +274,12 @@ async fn no_damage_goes_unseen() {
             }
             _ => bytes[40..].shuffle(&mut random),
         }));
+        let whole = spool.verify(&KEY, &record).await;
         let found = [read(&spool, &record, 0).await, read(&spool, &record, 1).await];
         let errors: Vec<_> = found.iter().filter_map(|read| read.as_ref().err()).collect();
         assert!(harmless || !errors.is_empty(), "attempt {number}");
         assert!(errors.iter().all(|error| error.is_loss()), "{errors:?}");
+        assert_eq!(whole.is_err(), !errors.is_empty(), "{whole:?}");
         for (found, expected) in found.iter().zip(&expected) {
             assert!(found.is_err() || found == expected, "attempt {number}: other pages");
         }
@@ -260,8 +293,10 @@ async fn a_missing_object_is_a_loss_and_a_damaged_record_no_commit() {
     let page = SpoolPage { bytes: vec![1; 100_000].into(), rows: 1 };
     let record = write(&spool, 0, &[vec![(0, vec![page])]]).await.record;
     assert!(spool.committed(&KEY, &attempt(1), "here").await.unwrap().is_none());
+    spool.verify(&KEY, &record).await.unwrap();
     memory.damage(&spool.key(&attempt(0), ObjectKind::Record), |bytes| bytes[50] ^= 1);
     assert!(spool.committed(&KEY, &attempt(0), "here").await.unwrap().is_none());
+    assert!(spool.verify(&KEY, &record).await.unwrap_err().is_loss());
     spool.delete_query(attempt(0).query()).await.unwrap();
     assert_eq!(memory.keys(), Vec::<String>::new());
     let error = read(&spool, &record, 0).await.unwrap_err();

@@ -21,6 +21,9 @@ pub enum Refusal {
     /// The coordinator does not know its cluster yet.
     #[error("Trino server is still initializing")]
     Starting,
+    /// The coordinator is about to end.
+    #[error("Trino server is shutting down")]
+    Stopping,
     /// The request is malformed.
     #[error("{0}")]
     BadRequest(String),
@@ -34,7 +37,7 @@ impl IntoResponse for Refusal {
                 (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Basic realm=\"Trino\"")], text)
                     .into_response()
             }
-            Refusal::Starting => {
+            Refusal::Starting | Refusal::Stopping => {
                 (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], text).into_response()
             }
             Refusal::BadRequest(_) => (StatusCode::BAD_REQUEST, text).into_response(),

@@ -24,6 +24,7 @@ use waterbear_protocol::{ErrorCode, Failure};
 use crate::query::StatementRunner;
 use crate::query::handle::QueryRegistry;
 use crate::query::limits::{Admission, QueryLimits};
+use crate::scheduler::Endings;
 
 mod changes;
 mod encode;
@@ -62,6 +63,8 @@ pub struct ClientApiOptions {
     pub https: bool,
     /// Where statements are run and rows encoded: not where requests are answered.
     pub runtime: Handle,
+    /// What runs for queries, for a coordinator that ends.
+    pub endings: Endings,
 }
 
 /// Says whether the coordinator knows its cluster.
@@ -228,6 +231,9 @@ async fn submit(
     if !(api.options.ready.0)() {
         return Err(Refusal::Starting);
     }
+    if api.registry.is_closed() {
+        return Err(Refusal::Stopping);
+    }
     let request = api.request(&headers)?;
     let context = headers::session(&request)?;
     let base = api.base(&headers, &uri)?;
@@ -275,6 +281,7 @@ async fn queued(
         admission: Arc::clone(&api.admission),
         limits: api.options.limits,
         runtime: api.options.runtime.clone(),
+        endings: api.options.endings.clone(),
     };
     let answer = statement.queued(token, &base, start).await;
     Ok(answer.into_response())

@@ -25,6 +25,7 @@ use super::uri::{Phase, SlugKey};
 use crate::query::handle::QueryState;
 use crate::query::limits::{Admission, QueryLimits};
 use crate::query::{QueryHandle, SessionChanges, StatementRunner};
+use crate::scheduler::Endings;
 
 /// How long an answer waits for something to say.
 const LONG_POLL: Duration = Duration::from_secs(1);
@@ -44,6 +45,7 @@ pub(super) struct Start {
     pub admission: Arc<Admission>,
     pub limits: QueryLimits,
     pub runtime: Handle,
+    pub endings: Endings,
 }
 
 /// Why there is no answer for a token.
@@ -206,9 +208,9 @@ impl Statement {
         let (sender, receiver) = mpsc::channel(1);
         // Nobody else holds this lock yet: executing/0 is not known to the client.
         self.pages.lock().await.source = Some(receiver);
-        let Start { runner, admission, limits, runtime } = with;
+        let Start { runner, admission, limits, runtime, endings } = with;
         let limits = limits.within(SessionLimits::of(&self.query.context().session_properties));
-        runtime.spawn(produce(Arc::clone(self), runner, sender, admission, limits));
+        endings.spawn(produce(Arc::clone(self), runner, sender, admission, limits), &runtime);
     }
 
     /// The answer under `executing/{token}`.

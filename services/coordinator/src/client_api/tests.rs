@@ -73,6 +73,7 @@ impl Client {
             ready: Ready::when(|| true),
             https: false,
             runtime: Handle::current(),
+            endings: Endings::default(),
         };
         Self { app: routes(Arc::clone(&registry), runner, options), registry }
     }
@@ -534,6 +535,7 @@ async fn queries_wait_for_their_turn() {
         ready: Ready::when(|| true),
         https: false,
         runtime: Handle::current(),
+        endings: Endings::default(),
     };
     let client = Client { app: routes(Arc::clone(&registry), runner, options), registry };
     let running = client.post("a").await.next_uri.unwrap();
@@ -584,6 +586,7 @@ async fn an_alternate_prefix_is_answered_with_itself() {
         ready: Ready::when(|| true),
         https: false,
         runtime: Handle::current(),
+        endings: Endings::default(),
     };
     let registry = Arc::new(QueryRegistry::new());
     let app = routes(Arc::clone(&registry), Arc::new(Writes), options);
@@ -611,6 +614,7 @@ async fn clients_come_again_while_the_coordinator_starts() {
         ready: Ready::when(move || seen.load(Ordering::SeqCst)),
         https: false,
         runtime: Handle::current(),
+        endings: Endings::default(),
     };
     let registry = Arc::new(QueryRegistry::new());
     let app = routes(Arc::clone(&registry), Arc::new(Writes), options);
@@ -625,4 +629,26 @@ async fn clients_come_again_while_the_coordinator_starts() {
     assert_eq!(moved.status, StatusCode::SEE_OTHER);
     assert_eq!(moved.headers["location"], "http://wb:8080/ui/");
     assert_eq!(client.get("/ui/").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_coordinator_that_ends_fails_its_queries_and_takes_no_more() {
+    let (runner, _) = numbers(1_000_000, 1, false);
+    let client = Client::new(runner, Duration::from_secs(60));
+    let running = client.post("a").await.next_uri.unwrap();
+    let executing = client.get(&running).await.results().next_uri.unwrap();
+    let text = "coordinator c1 is shutting down";
+    client.registry.close(&Failure::new(ErrorCode::SERVER_SHUTTING_DOWN, text));
+    let mut next = Some(executing);
+    let error = loop {
+        let results = client.get(&next.unwrap()).await.results();
+        match results.error {
+            Some(error) => break error,
+            None => next = results.next_uri,
+        }
+    };
+    assert_eq!((error.error_name.as_str(), error.message.as_str()), ("SERVER_SHUTTING_DOWN", text));
+    let late = client.send("POST", "/v1/statement", &[("X-Trino-User", "u")], "b").await;
+    assert_eq!(late.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(late.headers["retry-after"], "1");
 }

@@ -24,6 +24,8 @@ use waterbear_protocol::task::{
 };
 use waterbear_protocol::{ErrorCode, Failure};
 
+use super::Endings;
+use super::health::Health;
 use super::placement::worker_of_task;
 use super::spooled::SpooledScheduler;
 use super::watch::{self, End, Watched};
@@ -54,8 +56,10 @@ pub struct RunOptions {
     pub io: Handle,
     /// Counts what the coordinator reads of exchanges.
     pub exchange_metrics: ExchangeMetrics,
-    /// How long a worker may be silent before it counts as lost.
-    pub lease: Duration,
+    /// Which workers are silent.
+    pub health: Health,
+    /// What is still to be done when a query has ended.
+    pub endings: Endings,
     /// Runs queries under retry-policy TASK; none without an exchange manager.
     pub spooled: Option<SpooledScheduler>,
 }
@@ -104,7 +108,7 @@ pub async fn start(
     query: Arc<QueryHandle>,
     plan: StagePlan,
     session: TaskSession,
-    workers: Vec<NodeInfo>,
+    mut workers: Vec<NodeInfo>,
     options: RunOptions,
 ) -> Result<QueryRun, Failure> {
     let local_root = !plan.root().scans;
@@ -112,23 +116,35 @@ pub async fn start(
     if remote > 0 && workers.is_empty() {
         return Err(Failure::new(ErrorCode::NO_NODES_AVAILABLE, "No nodes available to run query"));
     }
-    let placed = place(query.id(), &plan.fragments[..remote], &workers);
-    let requests = placed
-        .iter()
-        .enumerate()
-        .flat_map(|(index, _)| task_requests(&plan, index, &placed, &session))
-        .collect::<Result<Vec<_>, Failure>>()?;
-
-    let run = Arc::new(Run {
-        query,
-        options,
-        stop: CancellationToken::new(),
-        tasks: placed.iter().flatten().cloned().map(Watched::new).collect(),
-        news: Notify::new(),
-    });
-    let guard = AbortOnDrop(Arc::clone(&run));
+    let mut number = 0;
+    let (placed, run, guard) = loop {
+        let placed = place(query.id(), number, &plan.fragments[..remote], &workers);
+        let requests = placed
+            .iter()
+            .enumerate()
+            .flat_map(|(index, _)| task_requests(&plan, index, &placed, &session))
+            .collect::<Result<Vec<_>, Failure>>()?;
+        let run = Arc::new(Run {
+            query: Arc::clone(&query),
+            options: options.clone(),
+            stop: CancellationToken::new(),
+            tasks: placed.iter().flatten().cloned().map(Watched::new).collect(),
+            news: Notify::new(),
+        });
+        let guard = AbortOnDrop(Arc::clone(&run));
+        match run.create(requests).await {
+            Ok(()) => break (placed, run, guard),
+            // Nothing was read of any task yet: where a worker has gone meanwhile, they begin anew,
+            // under new numbers, on the others.
+            Err(failure) if is_leaving(&failure) && workers.len() > 1 => {
+                tracing::info!(query = %query.id(), %failure, "placed anew");
+                workers.retain(|worker| failure.node.as_ref() != Some(&worker.node_id));
+                number += 1;
+            }
+            Err(failure) => return Err(failure),
+        }
+    };
     let (failures, failed) = mpsc::channel(run.tasks.len().max(1));
-    run.create(requests).await?;
     run.watch(failures);
 
     let (schema, rows) = if local_root {
@@ -140,8 +156,19 @@ pub async fn start(
     Ok(QueryRun { schema, batches })
 }
 
-/// The tasks of each fragment, as attempts on their workers.
-fn place(query: &QueryId, fragments: &[Fragment], workers: &[NodeInfo]) -> Vec<Vec<Producer>> {
+/// Whether a worker takes no tasks since it drains, is about to end, or is gone.
+fn is_leaving(failure: &Failure) -> bool {
+    let codes = [ErrorCode::SERVER_SHUTTING_DOWN, ErrorCode::REMOTE_HOST_GONE];
+    failure.node.is_some() && codes.contains(&failure.code)
+}
+
+/// The tasks of each fragment, as attempts of this number on their workers.
+fn place(
+    query: &QueryId,
+    number: u32,
+    fragments: &[Fragment],
+    workers: &[NodeInfo],
+) -> Vec<Vec<Producer>> {
     fragments
         .iter()
         .map(|fragment| {
@@ -150,7 +177,7 @@ fn place(query: &QueryId, fragments: &[Fragment], workers: &[NodeInfo]) -> Vec<V
                 .map(|task| {
                     let worker = worker_of_task(query, fragment.stage, task, tasks, workers.len());
                     Producer {
-                        attempt: query.stage(fragment.stage).task(task).attempt(0),
+                        attempt: query.stage(fragment.stage).task(task).attempt(number),
                         node: workers[worker].clone(),
                     }
                 })
@@ -217,10 +244,10 @@ struct Run {
 
 impl Run {
     async fn create(&self, requests: Vec<TaskRequest>) -> Result<(), Failure> {
-        let created =
-            self.tasks.iter().zip(&requests).map(|(task, request)| {
-                task.create(&self.options.control, request, self.options.lease)
-            });
+        let created = self.tasks.iter().zip(&requests).map(|(task, request)| async move {
+            let contact = self.options.health.contact(task.node());
+            task.create(&self.options.control, request, &contact).await
+        });
         join_all(created).await.into_iter().collect::<Result<Vec<()>, End>>()?;
         self.report();
         Ok(())
@@ -232,8 +259,8 @@ impl Run {
             let failures = failures.clone();
             self.options.io.spawn(async move {
                 let (task, options) = (&run.tasks[index], &run.options);
-                let done =
-                    watch::until_done(task, &options.control, options.lease, || run.report());
+                let contact = options.health.contact(task.node());
+                let done = watch::until_done(task, &options.control, &contact, || run.report());
                 tokio::select! {
                     () = run.stop.cancelled() => {}
                     done = done => {
@@ -273,7 +300,8 @@ impl Run {
     /// Aborts every task that is not done, and keeps the final statistics.
     async fn abort(&self) {
         let running = self.tasks.iter().filter(|task| !task.is_done());
-        join_all(running.map(|task| task.abort(&self.options.control))).await;
+        // Who cannot be asked frees it by himself.
+        let _ = join_all(running.map(|task| task.abort(&self.options.control))).await;
         self.report();
     }
 
@@ -460,7 +488,7 @@ impl Drop for AbortOnDrop {
         if self.0.tasks.iter().all(Watched::is_done) {
             return;
         }
-        let run = Arc::clone(&self.0);
-        self.0.options.io.spawn(async move { run.abort().await });
+        let (run, options) = (Arc::clone(&self.0), &self.0.options);
+        options.endings.spawn(async move { run.abort().await }, &options.io);
     }
 }

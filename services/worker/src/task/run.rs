@@ -64,6 +64,8 @@ fn prepare(
     task: &Task,
     request: TaskRequest,
 ) -> Result<PreparedTask, Failure> {
+    let partitions = request.inputs.iter().flat_map(|input| &input.partitions);
+    let reading = partitions.filter(|sources| !sources.is_empty()).count();
     let fetch: Arc<dyn Fetch> = match request.spool {
         Some(spool) => Arc::new(spooled::fetch(worker, task, spool)?),
         None => Arc::new(NodeFetch {
@@ -77,7 +79,7 @@ fn prepare(
         inputs: request.inputs,
         options: ReaderOptions {
             runtime: worker.io.clone(),
-            buffer_bytes: worker.limits.exchange_buffer_bytes,
+            buffer_bytes: worker.limits.source_buffer_bytes(reading),
             held: HeldBytes::default(),
             max_wait: MAX_WAIT,
             input_bytes: Arc::clone(&task.input_bytes),

@@ -18,7 +18,7 @@ use crate::{Worker, WorkerSpool};
 /// Reads what the task's producers have committed.
 pub(super) fn fetch(worker: &Worker, task: &Task, spool: TaskSpool) -> Result<SpoolFetch, Failure> {
     let own = own_spool(worker)?.spool.clone();
-    Ok(SpoolFetch::new(own, spool.key, spool.inputs, Arc::clone(&task.spool_reads)))
+    Ok(SpoolFetch::for_task(own, spool, task.spool_reads.clone()))
 }
 
 fn own_spool(worker: &Worker) -> Result<&WorkerSpool, Failure> {
@@ -48,12 +48,10 @@ pub(super) async fn run(
     task.run(Arc::clone(&prepared), Destination::Spool(Arc::clone(&sink)));
     produce(&prepared, &sink).await?;
     task.keep_operators(&prepared);
-    // Its coordinator has given it up and gone on: what is late must not cost more, nor stay when
-    // the query has ended.
-    if task.unasked() > LEASE {
-        let text = "no coordinator has asked for the task: it is not committed";
-        return Err(Failure::new(ErrorCode::ABANDONED_TASK, text));
-    }
+    // A coordinator that has ended the query or gone on without this attempt does not ask again:
+    // then its lease ends, and nothing is written that nobody would delete. One that only stood
+    // still asks again, and finds it.
+    task.lease().asked_within(LEASE).await;
     let finished = sink.commit().await.map_err(|error| failure_of(&error))?;
     let Some(finished) = finished else {
         let text = "the task's output was committed twice";
@@ -61,8 +59,7 @@ pub(super) async fn run(
     };
     task.spooled.0.store(finished.written_bytes, Ordering::Relaxed);
     task.spooled.1.store(finished.write_requests, Ordering::Relaxed);
-    // It is set once.
-    let _ = task.committed.set(finished.record);
+    task.committed.set(finished.record);
     Ok(())
 }
 

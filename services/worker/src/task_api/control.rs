@@ -14,7 +14,7 @@ use waterbear_protocol::task::{TaskOutput, TaskRequest, TaskState, TaskStatus};
 
 use super::{ForThisProcess, FromCoordinator};
 use crate::Worker;
-use crate::task;
+use crate::task::{self, Task};
 
 /// Bytes of a request that is read at once, rather than by a thread for computing.
 const SMALL_REQUEST: usize = 64 << 10;
@@ -23,19 +23,19 @@ const MAX_CURSORS: u64 = 1 << 20;
 
 pub(super) async fn create(
     State(worker): State<Arc<Worker>>,
-    _: ForThisProcess,
     _: FromCoordinator,
+    _: ForThisProcess,
     Path(attempt): Path<AttemptId>,
     body: Bytes,
-) -> Result<Json<TaskStatus>, Response> {
+) -> Result<Response, Response> {
     if let Some(task) = worker.tasks.task(&attempt) {
-        task.renew_lease();
-        return Ok(Json(task.status()));
+        task.lease().renew();
+        return Ok(answer(&task, task.status()));
     }
-    if worker.shutdown.is_cancelled() {
-        let text = format!("worker {} is shutting down", worker.node.node_id);
-        return Err((StatusCode::SERVICE_UNAVAILABLE, text).into_response());
-    }
+    let work = worker.lifecycle.begin().map_err(|state| {
+        let text = format!("worker {} takes no tasks: it is {state}", worker.node.node_id);
+        (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+    })?;
     let parsed = if body.len() <= SMALL_REQUEST {
         parse(&body)
     } else {
@@ -45,13 +45,16 @@ pub(super) async fn create(
     };
     let request = parsed.map_err(|text| (StatusCode::BAD_REQUEST, text).into_response())?;
     let (task, new) = worker.tasks.create(&attempt);
-    task.renew_lease();
+    task.lease().renew();
     if new {
         tracing::debug!(%attempt, "task created");
         let run = task::run(Arc::clone(&worker), Arc::clone(&task), request);
-        worker.engine.runtime().spawn(run);
+        worker.engine.runtime().spawn(async move {
+            run.await;
+            drop(work);
+        });
     }
-    Ok(Json(task.status()))
+    Ok(answer(&task, task.status()))
 }
 
 fn parse(body: &[u8]) -> Result<TaskRequest, String> {
@@ -77,27 +80,41 @@ pub(super) struct StatusQuery {
 
 pub(super) async fn status(
     State(worker): State<Arc<Worker>>,
-    _: ForThisProcess,
     _: FromCoordinator,
+    _: ForThisProcess,
     Path(attempt): Path<AttemptId>,
     Query(query): Query<StatusQuery>,
-) -> Result<Json<TaskStatus>, Response> {
+) -> Result<Response, Response> {
     let Some(task) = worker.tasks.task(&attempt) else {
         let text = format!("there is no task {attempt}");
         return Err((StatusCode::NOT_FOUND, text).into_response());
     };
-    task.renew_lease();
+    task.lease().renew();
     // A poll that waits must not outlast its own lease.
     let max_wait = Duration::from_millis(query.max_wait_ms).min(worker.client_timeout / 2);
     let status = task.status_after(query.version, max_wait).await;
-    task.renew_lease();
-    Ok(Json(status))
+    task.lease().forgive();
+    Ok(answer(&task, status))
+}
+
+/// Tells the coordinator of a task. One whose record is not kept here any more is known to the
+/// spool alone.
+fn answer(task: &Task, status: TaskStatus) -> Response {
+    let committed = task.committed();
+    if status.output.is_some() {
+        committed.tell();
+    } else if status.state == TaskState::Finished && committed.is_dropped() {
+        let text = format!("what task {} has committed lies in the spool alone", status.attempt);
+        return (StatusCode::NOT_FOUND, text).into_response();
+    }
+    Json(status).into_response()
 }
 
 /// Aborts the task. One that was never created is done from now on, so that a request to create
 /// it that is still under way comes too late.
 pub(super) async fn abort(
     State(worker): State<Arc<Worker>>,
+    _: FromCoordinator,
     _: ForThisProcess,
     Path(attempt): Path<AttemptId>,
 ) -> Json<TaskStatus> {

@@ -26,6 +26,7 @@ use waterbear_protocol::task::{
     INCARNATION_HEADER, Producer, SourcePartition, TaskInput, TaskOutput, TaskRequest, TaskSession,
     TaskState, TaskStatus,
 };
+use waterbear_serve::Lifecycle;
 use waterbear_worker::{RunningWorker, WorkerLimits, WorkerOptions, WorkerService};
 
 pub const WITHIN: Duration = Duration::from_secs(20);
@@ -49,6 +50,7 @@ pub struct Worker {
     pub running: RunningWorker,
     pub node: NodeInfo,
     pub engine: Engine,
+    pub lifecycle: Lifecycle,
     _spill: tempfile::TempDir,
 }
 
@@ -82,8 +84,9 @@ impl Worker {
             memory_bytes: 0,
             task_slots: 0,
         };
+        let lifecycle = Lifecycle::new(node.clone());
         let running = WorkerService::start(WorkerOptions {
-            node: node.clone(),
+            lifecycle: lifecycle.clone(),
             security: security(Role::Worker, id),
             engine: engine.clone(),
             internal_listener: Some(listener),
@@ -92,7 +95,14 @@ impl Worker {
             spool: None,
             shutdown: CancellationToken::new(),
         });
-        Self { running, node, engine, _spill: spill }
+        Self { running, node, engine, lifecycle, _spill: spill }
+    }
+
+    /// Waits until it is in this state.
+    pub async fn becomes(&self, state: NodeState) {
+        let mut announced = self.lifecycle.announced();
+        let becomes = announced.wait_for(|node| node.state == state);
+        assert!(tokio::time::timeout(WITHIN, becomes).await.is_ok(), "it is not {state}");
     }
 
     /// Waits until no task runs and no memory is held.

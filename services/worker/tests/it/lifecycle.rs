@@ -5,7 +5,7 @@ use http::{HeaderMap, Method, StatusCode};
 use waterbear_ids::Incarnation;
 use waterbear_outbound::OutboundError;
 use waterbear_protocol::ErrorCode;
-use waterbear_protocol::membership::Role;
+use waterbear_protocol::membership::{NodeState, Role};
 use waterbear_protocol::task::results::{COMPLETE_HEADER, NEXT_TOKEN_HEADER};
 use waterbear_protocol::task::{Producer, TaskState};
 
@@ -270,7 +270,7 @@ async fn readers_may_come_before_the_task() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_a_coordinator_creates_tasks() {
+async fn only_a_coordinator_creates_and_aborts_tasks() {
     let worker = Worker::start("w1", LONG).await;
     let attempt = attempt();
     let path = format!("/v1/task/{attempt}");
@@ -284,7 +284,7 @@ async fn only_a_coordinator_creates_tasks() {
         let reads = role == Role::Worker;
         assert_eq!(status == StatusCode::OK, reads, "{role}: {status}");
         let (status, ..) = caller.ask(&worker.node, Method::DELETE, &path, Vec::new()).await;
-        assert_eq!(status == StatusCode::OK, role == Role::Operator, "{role}: {status}");
+        assert!(matches!(status.as_u16(), 401 | 403), "{role}: {status}");
     }
     assert_eq!(worker.running.running_tasks(), 0);
 }
@@ -306,4 +306,72 @@ async fn a_stopping_worker_fails_its_tasks_by_name() {
     let failure = status.failure.unwrap();
     assert_eq!(failure.code, ErrorCode::SERVER_SHUTTING_DOWN);
     assert!(failure.message.contains("w7"), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draining_worker_finishes_its_tasks_and_takes_no_more() {
+    let worker = Worker::start("w1", LONG).await;
+    let (coordinator, operator) = (Caller::new(Role::Coordinator), Caller::new(Role::Operator));
+    let plan = plan("SELECT value FROM generate_series(1, 2000000)").await;
+    let (first, refused) = (attempt(), attempt());
+    coordinator.create(&worker.node, &first, &request(&plan, 1)).await;
+    let change = async |state: &str| {
+        let body = format!("\"{state}\"").into_bytes();
+        let path = "/v1/info/state";
+        let (status, _, body) = operator.ask(&worker.node, Method::PUT, path, body).await;
+        assert_eq!(status, StatusCode::OK);
+        String::from_utf8(body).unwrap()
+    };
+    assert_eq!(change("DRAINING").await, "\"DRAINING\"");
+
+    let body = serde_json::to_vec(&request(&plan, 1)).unwrap();
+    let path = format!("/v1/task/{refused}");
+    let (status, _, text) = coordinator.ask(&worker.node, Method::POST, &path, body.clone()).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("w1") && text.contains("DRAINING"), "{text}");
+    // Creating one that is there already changes nothing, as ever.
+    let again = coordinator.create(&worker.node, &first, &request(&plan, 1)).await;
+    assert_eq!(again.state, TaskState::Running);
+
+    assert_eq!(worker.lifecycle.state(), NodeState::Draining);
+    let producers = [Producer { attempt: first.clone(), node: worker.node.clone() }];
+    let mut batches = coordinator.read(&producers, 0, 0, plan.schema());
+    let mut rows = 0;
+    while let Some(batch) = batches.next().await {
+        rows += batch.unwrap().num_rows();
+    }
+    assert_eq!(rows, 2_000_000);
+    assert_eq!(coordinator.done(&worker.node, &first).await.state, TaskState::Finished);
+    worker.becomes(NodeState::Drained).await;
+    assert_eq!(change("ACTIVE").await, "\"ACTIVE\"");
+    let created = coordinator.create(&worker.node, &refused, &request(&plan, 1)).await;
+    assert_eq!(created.state, TaskState::Running);
+    coordinator.abort(&worker.node, &refused).await;
+    worker.running.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aborted_task_and_one_that_never_was_hold_up_no_draining() {
+    let worker = Worker::start("w1", LONG).await;
+    let coordinator = Caller::new(Role::Coordinator);
+    let (running, never) = (attempt(), attempt());
+    coordinator.create(&worker.node, &running, &request(&plan(SORT).await, 1)).await;
+    coordinator.abort(&worker.node, &never).await;
+    assert_eq!(worker.lifecycle.change(NodeState::Draining), Ok(NodeState::Draining));
+    coordinator.abort(&worker.node, &running).await;
+    worker.becomes(NodeState::Drained).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_an_operator_changes_the_state() {
+    let worker = Worker::start("w1", LONG).await;
+    for role in [Role::Coordinator, Role::Worker, Role::Discovery] {
+        let caller = Caller::new(role);
+        let body = b"\"DRAINING\"".to_vec();
+        let (status, _, text) = caller.ask(&worker.node, Method::PUT, "/v1/info/state", body).await;
+        assert!(matches!(status.as_u16(), 401 | 403), "{role}: {status}");
+        assert!(!text.is_empty(), "{role}");
+    }
+    assert_eq!(worker.lifecycle.state(), NodeState::Active);
 }

@@ -2,7 +2,7 @@
 
 use super::kind::{COUNT, Kind, TIME};
 use super::{
-    CONNECTING, COORDINATOR, LISTENING, Property, QUERYING, SERVICES, honoured, ignored, refused,
+    CONNECTING, COORDINATOR, Property, QUERYING, SERVICES, WORKER, honoured, ignored, refused,
 };
 
 const LEASE: &str = "nodes announce themselves each second, with a lease of 3s";
@@ -37,7 +37,6 @@ pub(crate) const PROPERTIES: &[Property] = &[
         "Trino: workers to wait for before the first query", "it has no effect yet: queries do not wait for a number of workers"),
     ignored("query-manager.required-workers-max-wait", TIME, "5m", COORDINATOR,
         "Trino: how long queries wait for workers", "it has no effect yet: queries do not wait for a number of workers"),
-    ignored("shutdown.grace-period", TIME, "2m", LISTENING,
-        "The upper bound of a shutdown (Trino: a pause, twice)",
-        "it has no effect yet: draining is not supported yet, SIGTERM ends the process"),
+    honoured("shutdown.grace-period", TIME, "2m", WORKER,
+        "How long a worker that is told to end (SIGTERM, `waterbear shutdown`) waits at most for its tasks; it ends as soon as it has none. Trino waits so long twice, whatever runs"),
 ];

@@ -42,7 +42,7 @@ pub(crate) const RETRIES: &[Property] = &[
         "what sources give is always checked by the decoder").unless("true"),
     refused("exchange-manager.config-file", QUERYING, "Trino: where the file of the exchange manager lies",
         "it is always exchange-manager.properties in --etc-dir: remove the property"),
-    ignored("query.max-spool-size", Kind::Size, "", COORDINATOR, "Most bytes that a query may spool", NOT_YET),
+    honoured("query.max-spool-size", Kind::Size, "1TB", COORDINATOR, "Most bytes that the tasks of a query may spool, all attempts together"),
 ];
 
 #[rustfmt::skip]

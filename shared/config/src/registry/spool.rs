@@ -2,7 +2,7 @@
 
 use super::fault_tolerance::NOT_YET;
 use super::kind::{COUNT, Kind, TIME};
-use super::{Property, QUERYING, honoured, ignored, refused};
+use super::{Property, QUERYING, WORKER, honoured, ignored, refused};
 
 const ONE_OBJECT: &str =
     "an attempt writes one object for all its partitions: its buffer is exchange.sink-buffer-size";
@@ -18,6 +18,8 @@ pub(crate) const PROPERTIES: &[Property] = &[
     honoured("exchange.base-directories", Kind::BaseDirectories, "", QUERYING,
         "Where spooled data goes, all of one scheme, the same on all nodes; required in this file"),
     honoured("exchange.sink-buffer-size", Kind::Size, "32MB", QUERYING, "Pages of a task's output that come together before they are written"),
+    honoured("exchange.memory-cache-size", Kind::Size, "(1/8 of memory.pool-size-per-node)", WORKER,
+        "Spooled outputs that a worker keeps in memory for its own readers, in what no query has reserved; 0B for none"),
     ignored("exchange.max-page-storage-size", Kind::Size, "16MB", QUERYING, "Trino: most bytes of a page", "pages are of at most 1MB"),
     ignored("exchange.sink-buffer-pool-min-size", COUNT, "10", QUERYING, "Trino: buffers of a task", ONE_OBJECT),
     ignored("exchange.sink-buffers-per-partition", COUNT, "2", QUERYING, "Trino: buffers of a partition", ONE_OBJECT),

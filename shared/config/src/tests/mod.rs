@@ -122,6 +122,7 @@ fn defaults_are_those_of_the_table() {
     assert_eq!(config.task.client_timeout, Duration::from_secs(10));
     assert_eq!(config.query.client_timeout, Duration::from_secs(300));
     assert_eq!(config.http.process_forwarded, ProcessForwarded::Reject);
+    assert_eq!(config.shutdown_grace_period, Duration::from_secs(120));
     assert_eq!(config.retry.policy, RetryPolicy::None);
     assert_eq!(config.retry.allowed.len(), 3);
     assert!(config.query.max_memory_per_node.is_none() && config.task.concurrency.is_none());

@@ -45,6 +45,25 @@ impl Budget {
             self.room.notify_waiters();
         }
     }
+
+    /// Counts what is read ahead of a source, until it is dropped.
+    pub(super) fn reading(&self, bytes: usize) -> ReadAhead<'_> {
+        self.held.add(bytes);
+        ReadAhead { budget: self, bytes }
+    }
+}
+
+/// Bytes that are read ahead, in pages that nobody has asked for yet.
+#[derive(Debug)]
+pub(super) struct ReadAhead<'a> {
+    budget: &'a Budget,
+    bytes: usize,
+}
+
+impl Drop for ReadAhead<'_> {
+    fn drop(&mut self) {
+        self.budget.held.remove(self.bytes);
+    }
 }
 
 impl Drop for Budget {

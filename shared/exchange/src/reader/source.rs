@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +43,8 @@ pub(super) struct SourceReader {
     pub(super) fetch: Arc<dyn Fetch>,
     pub(super) budget: Arc<Budget>,
     pub(super) events: mpsc::UnboundedSender<Event>,
+    /// Sources that are complete take turns.
+    pub(super) turns: Option<Arc<Semaphore>>,
     pub(super) max_bytes: usize,
     pub(super) max_wait: Duration,
     pub(super) input_bytes: Arc<AtomicU64>,
@@ -72,6 +74,11 @@ impl SourceReader {
     }
 
     async fn read_to_end(&self) -> Result<(), FetchError> {
+        let _turn = match &self.turns {
+            // It is never closed.
+            Some(turns) => Some((turns.acquire().await, self.budget.reading(self.max_bytes))),
+            None => None,
+        };
         let mut token = 0;
         loop {
             self.budget.room().await;

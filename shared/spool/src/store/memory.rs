@@ -119,12 +119,13 @@ struct MemorySink {
 
 #[async_trait]
 impl ObjectSink for MemorySink {
-    async fn write(&mut self, bytes: Vec<u8>) -> Result<(), StoreError> {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
         self.bytes.extend_from_slice(&bytes);
         Ok(())
     }
 
-    async fn finish(self: Box<Self>) -> Result<(), StoreError> {
-        insert(&self.objects, &self.key, self.bytes.into())
+    async fn finish(self: Box<Self>, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        insert(&self.objects, &self.key, self.bytes.into())?;
+        insert(&self.objects, key, bytes)
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use waterbear_ids::QueryId;
+use waterbear_protocol::Failure;
 
 use super::super::ClientContext;
 use super::QueryHandle;
@@ -28,6 +29,8 @@ pub struct QueryRegistry {
 
 #[derive(Debug)]
 struct Inner {
+    /// Why no query begins here any more.
+    closed: Option<Failure>,
     day: NaiveDate,
     counter: u32,
     // Ids sort by the time of submission.
@@ -48,7 +51,8 @@ impl QueryRegistry {
             char::from(START_ID_ALPHABET[index])
         };
         let start_id = (0..5).map(|_| letter()).collect();
-        let inner = Inner { day: Utc::now().date_naive(), counter: 0, queries: BTreeMap::new() };
+        let (day, queries) = (Utc::now().date_naive(), BTreeMap::new());
+        let inner = Inner { closed: None, day, counter: 0, queries };
         Self { start_id, inner: Mutex::new(inner) }
     }
 
@@ -67,7 +71,23 @@ impl QueryRegistry {
         let id = inner.next_id(Utc::now(), &self.start_id);
         let query = Arc::new(QueryHandle::new(id.clone(), sql, context));
         inner.queries.insert(id, Arc::clone(&query));
+        if let Some(failure) = &inner.closed {
+            query.fail(failure.clone());
+        }
         query
+    }
+
+    /// Ends all queries, and each that is submitted later, with this failure.
+    pub fn close(&self, failure: &Failure) {
+        self.inner().closed = Some(failure.clone());
+        for query in self.all() {
+            query.fail(failure.clone());
+        }
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.inner().closed.is_some()
     }
 
     /// The query with this id, while it is remembered.
@@ -124,6 +144,8 @@ impl Inner {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use waterbear_protocol::ErrorCode;
+
     use super::*;
     use crate::query::handle::QueryState;
 
@@ -139,6 +161,22 @@ mod tests {
         assert!(second.id().as_str().contains("_00001_"));
         assert_eq!(registry.all().len(), 2);
         assert!(Arc::ptr_eq(&registry.get(first.id()).unwrap(), &first));
+    }
+
+    #[test]
+    fn a_closed_registry_has_no_living_query() {
+        let registry = QueryRegistry::new();
+        let submit = || registry.submit(String::new(), ClientContext::default());
+        let (finished, running) = (submit(), submit());
+        finished.set_state(QueryState::Finished);
+        running.set_state(QueryState::Running);
+        let failure = Failure::new(ErrorCode::SERVER_SHUTTING_DOWN, "the coordinator ends");
+        registry.close(&failure);
+        assert!(registry.is_closed());
+        assert_eq!(finished.failure(), None);
+        assert_eq!(running.failure(), Some(failure.clone()));
+        assert!(running.cancellation().is_cancelled());
+        assert_eq!(submit().failure(), Some(failure));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! never on duration; dropped before its end, it is aborted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use exchange_retry::{Class, Number};
 use waterbear_protocol::task::Producer;
@@ -12,7 +13,12 @@ use waterbear_scheduler::{NodeKey, TaskKey};
 use super::calls::Calls;
 use super::driver::{Driver, Ended, Message, Place};
 use super::query::{SpooledQuery, Winner};
+use crate::scheduler::health::Contact;
 use crate::scheduler::watch::{self, End, Watched};
+
+/// How long an attempt stays at a worker that takes no tasks: else the next one would come back at
+/// once, as long as nobody else has heard of it.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why an attempt has no output.
 #[derive(Debug, Clone)]
@@ -71,7 +77,8 @@ pub(super) async fn run(
     mut place: Place,
 ) -> Result<Winner, AttemptError> {
     let attempt = query.task_id(task).attempt(number);
-    let location = calls.spool.location_for(&attempt, &[]).unwrap_or_default().to_owned();
+    let location = calls.spool.location_for(&attempt, &query.bad_locations(task));
+    let location = location.unwrap_or_default().to_owned();
     let (own, own_location) = (Arc::clone(query), location.clone());
     let request = calls.cpu.spawn(async move { own.request(task, own_location) }).await;
     let request = request
@@ -83,11 +90,23 @@ pub(super) async fn run(
         .ok_or_else(AttemptError::input_missing)?;
     let watched = Arc::new(Watched::new(Producer { attempt, node: place.node.clone() }));
     query.begin(task, Arc::clone(&watched), location);
-    let mut abort =
-        AbortOnDrop { watched: Arc::clone(&watched), calls: calls.clone(), needed: true };
+    let contact = calls.health.contact(&place.node);
+    let mut abort = AbortOnDrop {
+        watched: Arc::clone(&watched),
+        contact: Arc::clone(&contact),
+        calls: calls.clone(),
+        needed: true,
+    };
     let conversation = async {
-        watched.create(&calls.control, &request, calls.lease).await?;
-        watch::until_done(&watched, &calls.control, calls.lease, || query.report(false)).await
+        if let Err(end) = watched.create(&calls.control, &request, &contact).await {
+            if matches!(end, End::Refused(_)) {
+                // The cluster's view will say so in a moment, and that ends this attempt.
+                tokio::time::sleep(REFUSED_PAUSE).await;
+            }
+            return Err(end);
+        }
+        drop(request);
+        watch::until_done(&watched, &calls.control, &contact, || query.report(false)).await
     };
     let end = tokio::select! {
         biased;
@@ -97,6 +116,7 @@ pub(super) async fn run(
     // Who has not heard the worker's own word does not know what still runs there.
     abort.needed = matches!(end, Err(End::Lost { .. }));
     drop(abort);
+    query.add_spooled_bytes(watched.spooled_bytes());
     query.report(true);
     outcome(driver, place.key, &watched, end)
 }
@@ -121,7 +141,7 @@ fn outcome(
 ) -> Result<Winner, AttemptError> {
     let peak_memory = watched.peak_memory();
     match end {
-        Ok(()) => match watched.output() {
+        Ok(()) => match watched.take_output() {
             Some(record) => Ok(Winner { record: Arc::new(record), node: watched.node().clone() }),
             None => {
                 let text = format!("task {} is finished without an output", watched.attempt());
@@ -129,15 +149,18 @@ fn outcome(
                 Err(AttemptError { failure, class: Class::Internal, peak_memory })
             }
         },
-        Err(End::Failed(failure)) => {
+        Err(End::Failed(failure) | End::Refused(failure)) => {
             let class = class_of(&failure);
             Err(AttemptError { failure, class, peak_memory })
         }
         Err(End::Lost { failure, node_is_lost }) => {
-            if node_is_lost {
+            let class = if node_is_lost {
                 driver.tell(Message::Lost(node));
-            }
-            Err(AttemptError { failure, class: Class::NodeLost, peak_memory })
+                Class::NodeLost
+            } else {
+                class_of(&failure)
+            };
+            Err(AttemptError { failure, class, peak_memory })
         }
     }
 }
@@ -145,6 +168,7 @@ fn outcome(
 /// Aborts what was not heard to its end.
 struct AbortOnDrop {
     watched: Arc<Watched>,
+    contact: Arc<Contact>,
     calls: Calls,
     needed: bool,
 }
@@ -154,8 +178,14 @@ impl Drop for AbortOnDrop {
         if !self.needed {
             return;
         }
-        let (watched, control) = (Arc::clone(&self.watched), self.calls.control.clone());
-        self.calls.io.spawn(async move { watched.abort(&control).await });
+        let Calls { control, endings, io, .. } = self.calls.clone();
+        let (watched, contact) = (Arc::clone(&self.watched), Arc::clone(&self.contact));
+        let abort = async move {
+            if watched.abort(&control).await.is_err() {
+                contact.leave(watched);
+            }
+        };
+        endings.spawn(abort, &io);
     }
 }
 

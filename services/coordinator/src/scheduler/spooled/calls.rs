@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use exchange_retry::{
     Attempt, AttemptFailure, Call, Class, Error, ExchangeRetryLayer, Number, TaskAttempts,
@@ -20,6 +19,8 @@ use super::RetryOptions;
 use super::attempt::{self, AttemptError};
 use super::driver::{Driver, Message};
 use super::query::{SpooledQuery, Winner};
+use crate::scheduler::Endings;
+use crate::scheduler::health::Health;
 
 /// Calls of one task, most of which end with inputs that are lost: storage that loses what was
 /// committed again and again is of no use to a query.
@@ -35,7 +36,8 @@ pub(super) struct Calls {
     pub(super) io: Handle,
     /// Where plans are encoded: it takes time, and a deep stack.
     pub(super) cpu: Handle,
-    pub(super) lease: Duration,
+    pub(super) health: Health,
+    pub(super) endings: Endings,
     /// Workers and locations of which it is known that this node sees what they write.
     seen: Arc<Mutex<BTreeSet<(u64, String)>>>,
 }
@@ -47,10 +49,11 @@ impl Calls {
         control: InternalClient,
         reader: ReaderOptions,
         (io, cpu): (Handle, Handle),
-        lease: Duration,
+        health: Health,
+        endings: Endings,
     ) -> Self {
         let (retry, seen) = (Arc::new(retry), Arc::default());
-        Self { spool, retry, control, reader, io, cpu, lease, seen }
+        Self { spool, retry, control, reader, io, cpu, health, endings, seen }
     }
 
     /// A base directory must be the same on all nodes: looks once for each worker and location
@@ -82,6 +85,53 @@ impl Calls {
                 Err(AttemptError::misplaced(format!("The exchange manager cannot go on: {error}")))
             }
         }
+    }
+
+    /// A query may leave so much in the spool, and not more (`query.max-spool-size`).
+    fn check_size(&self, query: &SpooledQuery) -> Result<(), AttemptError> {
+        let (limit, spooled) = (self.retry.max_spool_bytes, query.spooled_bytes());
+        if spooled <= limit {
+            return Ok(());
+        }
+        let text = format!(
+            "Query exceeded the spool limit of {limit} bytes (query.max-spool-size): its tasks have \
+             spooled {spooled} bytes"
+        );
+        // It would be no less at another attempt.
+        let failure = Failure::new(ErrorCode::EXCEEDED_SPILL_LIMIT, text);
+        Err(AttemptError::new(Class::User, failure))
+    }
+
+    /// The location must be looked at anew: an output that lay there is lost.
+    pub(super) fn doubt_location(&self, winner: &Winner) {
+        self.lock().remove(&(winner.node.incarnation.as_u64(), winner.record.location.clone()));
+    }
+
+    /// A worker has not found its inputs, or found them damaged. They are looked for here before
+    /// they are made again: perhaps it is the worker's own storage that is not as it should be.
+    async fn verify_loss(&self, query: &SpooledQuery, error: AttemptError) -> AttemptError {
+        for attempt in &error.failure.lost {
+            let winner = query.task_key(attempt).and_then(|task| query.winner(task));
+            // It may have been condemned by another reader meanwhile.
+            let Some(winner) = winner.filter(|winner| winner.record.attempt == *attempt) else {
+                return error;
+            };
+            self.doubt_location(&winner);
+            let (spool, seal) = (self.spool.clone(), query.seal.clone());
+            let whole = self.cpu.spawn(async move { spool.verify(&seal, &winner.record).await });
+            match whole.await {
+                Ok(Ok(())) => {}
+                // It is as the worker says, or nobody can tell.
+                Ok(Err(_)) | Err(_) => return error,
+            }
+        }
+        let mut failure = error.failure.clone();
+        failure.lost.clear();
+        failure.message = format!(
+            "{}: on the coordinator it is whole: the worker's storage is not as it should be",
+            failure.message
+        );
+        AttemptError { class: Class::Internal, failure, ..error }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<(u64, String)>> {
@@ -152,7 +202,7 @@ pub(super) fn spawn(
     condemned: Vec<u32>,
 ) -> AbortHandle {
     let own = calls.clone();
-    let running = calls.io.spawn(async move {
+    let running = async move {
         let _panic = TellOfPanic { driver: driver.clone(), task: key, call };
         let (calls, places) = (own.clone(), driver.clone());
         let attempts = service_fn(move |attempt: Attempt<SpooledTask>| {
@@ -180,8 +230,8 @@ pub(super) fn spawn(
             Err(error) => Message::Failed { task: key, call, failure: failure_of(error) },
         };
         driver.tell(message);
-    });
-    running.abort_handle()
+    };
+    calls.endings.spawn(running, &calls.io).abort_handle()
 }
 
 /// A call that ends without a word would hold its query up for ever.
@@ -211,9 +261,24 @@ async fn place_and_run(
     let place = driver.place(key.attempt(number), memory, avoid, hedge).await;
     let Some(place) = place else { return Err(AttemptError::input_missing()) };
     placed.on(place.key);
-    let winner = attempt::run(calls, driver, &query, key, number, place).await?;
-    calls.check_location(&query, &winner).await?;
-    Ok(winner)
+    let ran = async {
+        let winner = attempt::run(calls, driver, &query, key, number, place).await?;
+        calls.check_location(&query, &winner).await?;
+        Ok::<_, AttemptError>(winner)
+    };
+    match ran.await {
+        Ok(winner) => {
+            calls.check_size(&query)?;
+            Ok(winner)
+        }
+        Err(error) if !error.failure.lost.is_empty() => Err(calls.verify_loss(&query, error).await),
+        Err(error) => {
+            if matches!(error.class, Class::Internal | Class::External) {
+                query.avoid_location_of(key, number);
+            }
+            Err(error)
+        }
+    }
 }
 
 /// What the client is told of a task that was given up.

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 use waterbear_membership::Membership;
 use waterbear_protocol::membership::NodeInfo;
 use waterbear_protocol::{ErrorCode, Failure};
@@ -136,6 +137,7 @@ pub(super) fn start(
         queries: BTreeMap::new(),
         waiting: HashMap::new(),
         running: HashMap::new(),
+        probes: HashMap::new(),
         calls,
         // The driver itself must not keep its own messages alive.
         driver: driver.0.downgrade(),
@@ -159,6 +161,8 @@ struct State {
     queries: BTreeMap<QueryKey, Entry>,
     waiting: HashMap<AttemptKey, oneshot::Sender<Place>>,
     running: HashMap<AttemptKey, oneshot::Sender<Ended>>,
+    /// Nodes that are lost and are asked whether they are there again.
+    probes: HashMap<NodeKey, AbortOnDropHandle<()>>,
     calls: Calls,
     driver: mpsc::WeakUnboundedSender<Message>,
     wake: Option<Instant>,
@@ -194,9 +198,11 @@ impl State {
     }
 
     fn view(&mut self, membership: &Membership) {
-        for event in self.nodes.listed(&membership.view()) {
+        for event in self.nodes.listed(&membership.view(), Instant::now()) {
             self.happened(event);
         }
+        let nodes = &self.nodes;
+        self.probes.retain(|node, _| nodes.info(*node).is_some());
     }
 
     fn take(&mut self, message: Message) {
@@ -229,6 +235,7 @@ impl State {
                 }
             }
             Message::Back(node) => {
+                self.probes.remove(&node);
                 if let Some(event) = self.nodes.back(node) {
                     self.happened(event);
                 }
@@ -239,8 +246,27 @@ impl State {
                     Event::PlaceReleased { attempt } => drop(self.running.remove(attempt)),
                     _ => {}
                 }
+                let lost: Vec<TaskKey> = match &event {
+                    Event::TaskInputLost { lost, .. } => {
+                        lost.iter().map(|lost| lost.task).collect()
+                    }
+                    Event::OutputLost { lost } => vec![lost.task],
+                    _ => Vec::new(),
+                };
                 self.happened(event);
+                for task in lost {
+                    self.forget_winner(task);
+                }
             }
+        }
+    }
+
+    /// An attempt that begins now must not be given an output that is lost.
+    fn forget_winner(&self, task: TaskKey) {
+        if self.scheduler.winner(task).is_none()
+            && let Some(entry) = self.queries.get(&task.query)
+        {
+            entry.query.no_winner(task);
         }
     }
 
@@ -256,12 +282,13 @@ impl State {
         self.perform(actions);
     }
 
-    fn watch_for_return(&self, node: NodeKey) {
+    fn watch_for_return(&mut self, node: NodeKey) {
         let (Some(info), Some(driver)) = (self.nodes.info(node), self.driver.upgrade()) else {
             return;
         };
         tracing::warn!(node = %info.node_id, "worker is lost");
-        probe::until_back(&self.calls, node, info.clone(), Driver(driver));
+        let probe = probe::until_back(&self.calls, node, info.clone(), Driver(driver));
+        self.probes.insert(node, probe);
     }
 
     fn now(&self) -> Duration {
@@ -295,6 +322,10 @@ impl State {
     fn call(&mut self, task: TaskKey, call: u32, condemned: Vec<u32>) {
         let Some(driver) = self.driver.upgrade().map(Driver) else { return };
         let Some(entry) = self.queries.get_mut(&task.query) else { return };
+        entry.query.no_winner(task);
+        for attempt in &condemned {
+            entry.query.avoid_location_of(task, *attempt);
+        }
         let running =
             calls::spawn(&self.calls, driver, Arc::clone(&entry.query), task, call, condemned);
         if let Some((_, before)) = entry.calls.insert(task, (call, running)) {
@@ -314,10 +345,14 @@ impl State {
 
     fn grant(&mut self, attempt: AttemptKey, key: NodeKey) {
         let (ending, ended) = oneshot::channel();
-        let (Some(node), Some(driver)) = (self.nodes.info(key), self.driver.upgrade()) else {
+        let Some(driver) = self.driver.upgrade().map(Driver) else { return };
+        let Some(node) = self.nodes.info(key) else {
+            // It was forgotten just now; whoever waits for the place is told so.
+            self.waiting.remove(&attempt);
+            driver.tell(Message::Happened(Event::PlaceReleased { attempt }));
             return;
         };
-        let place = Place { key, node: node.clone(), ended, attempt, driver: Driver(driver) };
+        let place = Place { key, node: node.clone(), ended, attempt, driver };
         let Some(waiting) = self.waiting.remove(&attempt) else { return };
         self.running.insert(attempt, ending);
         // Without a receiver the place comes back and is dropped, and so given back.

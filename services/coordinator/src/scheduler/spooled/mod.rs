@@ -33,11 +33,14 @@ use waterbear_exchange::ReaderOptions;
 use waterbear_ids::QueryId;
 use waterbear_membership::Membership;
 use waterbear_outbound::InternalClient;
+use waterbear_protocol::membership::NodeInfo;
 use waterbear_protocol::task::TaskSession;
 use waterbear_protocol::{ErrorCode, Failure};
 use waterbear_scheduler::QueryKey;
 use waterbear_spool::{Spool, random_query_key};
 
+use super::Endings;
+use super::health::Health;
 use super::run::QueryRun;
 use crate::planner::StagePlan;
 use crate::query::QueryHandle;
@@ -47,14 +50,19 @@ use query::SpooledQuery;
 use rows::RootRows;
 use sweep::Running;
 
+/// A task's first share of memory where no worker is known yet, bytes.
+const UNKNOWN_SHARE: u64 = 64 << 20;
+
 /// How tasks run again.
 #[derive(Debug, Clone)]
 pub struct RetryOptions {
     /// Attempts, pauses, memory.
     pub limits: Limits,
     /// Memory that a worker must have free for a task's first attempt, in bytes; by default what
-    /// the largest worker has, divided by its places.
+    /// the smallest worker has, divided by its places.
     pub task_memory: Option<u64>,
+    /// Bytes that the tasks of one query may leave in the spool (`query.max-spool-size`).
+    pub max_spool_bytes: u64,
     /// How long attempts wait when there is no worker at all.
     pub no_nodes_after: Duration,
 }
@@ -74,8 +82,10 @@ pub struct SpooledOptions {
     pub io: Handle,
     /// The runtime for computing.
     pub cpu: Handle,
-    /// How long a worker may be silent before it counts as lost.
-    pub lease: Duration,
+    /// Which workers are silent.
+    pub health: Health,
+    /// What is still to be done when a query has ended.
+    pub endings: Endings,
 }
 
 /// Runs queries under retry-policy TASK. Clones are the same scheduler.
@@ -91,24 +101,26 @@ pub struct SpooledScheduler {
 impl SpooledScheduler {
     /// Starts it, over the workers of this cluster.
     pub fn start(options: SpooledOptions, membership: Membership) -> Self {
-        let SpooledOptions { spool, retry, control, reader, io, cpu, lease } = options;
+        let SpooledOptions { spool, retry, control, reader, io, cpu, health, endings } = options;
         let running = Running::default();
         sweep::start(&io, spool.clone(), membership.clone(), running.clone());
         let no_nodes_after = retry.no_nodes_after;
-        let calls = Calls::new(spool, retry, control, reader, (io.clone(), cpu), lease);
+        let runtimes = (io.clone(), cpu);
+        let calls = Calls::new(spool, retry, control, reader, runtimes, health, endings);
         let driver = driver::start(membership.clone(), calls.clone(), no_nodes_after, &io);
         Self { driver, calls, membership, running, queries: Arc::default() }
     }
 
-    /// The limits of a query that begins now: memory is what the largest worker has.
+    /// The limits of a query that begins now. A first attempt finds room on every worker; at the
+    /// most it gets a whole one, the largest.
     fn limits(&self) -> Limits {
         let RetryOptions { limits, task_memory, .. } = &*self.calls.retry;
         let view = self.membership.view();
-        let largest = view.active_workers().max_by_key(|worker| worker.memory_bytes);
-        let (whole_node, places) = largest.map_or((u64::MAX, 1), |worker| {
-            (worker.memory_bytes, u64::from(worker.task_slots.max(1)))
-        });
-        let initial = task_memory.unwrap_or(whole_node / places).min(whole_node);
+        let share = |worker: &NodeInfo| worker.memory_bytes / u64::from(worker.task_slots.max(1));
+        let smallest = view.active_workers().map(share).min().unwrap_or(UNKNOWN_SHARE);
+        let largest = view.active_workers().map(|worker| worker.memory_bytes).max();
+        let whole_node = largest.unwrap_or(u64::MAX);
+        let initial = task_memory.unwrap_or(smallest).min(whole_node);
         let memory = MemoryGrowth { initial, whole_node, ..limits.memory.clone() };
         Limits { memory, ..limits.clone() }
     }
@@ -147,7 +159,7 @@ impl SpooledScheduler {
         let mut left: Vec<_> = query.root_tasks().collect();
         left.reverse();
         let (driver, calls) = (self.driver.clone(), self.calls.clone());
-        let rows = RootRows { query, news, driver, calls, left, reading: None, guard };
+        let rows = RootRows { query, news, driver, calls, left, reading: None, lost: 0, guard };
         Ok(QueryRun { schema, batches: rows.stream() })
     }
 }
@@ -168,16 +180,15 @@ impl EndOnDrop {
             return;
         }
         self.driver.tell(Message::Over(self.query));
-        let (spool, id, running) =
-            (self.calls.spool.clone(), self.id.clone(), self.running.clone());
-        let lease = self.calls.lease;
-        self.calls.io.spawn(async move {
+        let (calls, id, running) = (self.calls.clone(), self.id.clone(), self.running.clone());
+        let deletion = async move {
             running.remove(&id);
-            sweep::delete(&spool, &id).await;
+            sweep::delete(&calls.spool, &id).await;
             // An attempt that was being aborted may have written once more.
-            tokio::time::sleep(lease + Duration::from_millis(1500)).await;
-            sweep::delete(&spool, &id).await;
-        });
+            calls.endings.pause(calls.health.lease() + Duration::from_millis(1500)).await;
+            sweep::delete(&calls.spool, &id).await;
+        };
+        self.calls.endings.spawn_deletion(deletion, &self.calls.io);
     }
 }
 

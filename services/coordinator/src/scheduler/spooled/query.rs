@@ -1,7 +1,7 @@
 //! One query under retry-policy TASK: what its tasks are made of, and what is known of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -37,8 +37,7 @@ pub(super) struct SpooledQuery {
     /// By fragment and task.
     tasks: Vec<Vec<Task>>,
     reported: Mutex<Option<Instant>>,
-    /// Requests that the coordinator itself has made to the spool.
-    pub(super) requests: Arc<AtomicU64>,
+    spooled_bytes: AtomicU64,
 }
 
 /// One task, over all its attempts.
@@ -57,6 +56,8 @@ struct TaskState {
     locations: BTreeMap<Number, String>,
     /// Those that were created.
     watched: Vec<Arc<Watched>>,
+    /// Base directories that served this task badly.
+    bad_locations: BTreeSet<String>,
 }
 
 /// An output that is to be read, and who made it.
@@ -84,8 +85,8 @@ impl SpooledQuery {
             (0..count).map(|task| Task::new(limits, seed(key.0, stage, task))).collect()
         });
         let tasks = tasks.collect();
-        let (reported, requests) = (Mutex::default(), Arc::default());
-        Self { handle, key, seal, plan, session, tasks, reported, requests }
+        let (reported, spooled_bytes) = (Mutex::default(), AtomicU64::new(0));
+        Self { handle, key, seal, plan, session, tasks, reported, spooled_bytes }
     }
 
     /// The graph, as the scheduler sees it.
@@ -139,6 +140,32 @@ impl SpooledQuery {
 
     pub(super) fn set_winner(&self, task: TaskKey, winner: Winner) {
         lock(&self.task(task).inner).winner = Some(winner);
+    }
+
+    /// The task's output is lost: nobody is to begin with it any more.
+    pub(super) fn no_winner(&self, task: TaskKey) {
+        lock(&self.task(task).inner).winner = None;
+    }
+
+    /// The attempt has failed, or what it wrote is lost: the next one is to write elsewhere.
+    pub(super) fn avoid_location_of(&self, task: TaskKey, attempt: Number) {
+        let mut inner = lock(&self.task(task).inner);
+        if let Some(location) = inner.locations.get(&attempt).cloned() {
+            inner.bad_locations.insert(location);
+        }
+    }
+
+    pub(super) fn bad_locations(&self, task: TaskKey) -> Vec<String> {
+        lock(&self.task(task).inner).bad_locations.iter().cloned().collect()
+    }
+
+    /// Bytes that all attempts so far have left in the spool.
+    pub(super) fn spooled_bytes(&self) -> u64 {
+        self.spooled_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add_spooled_bytes(&self, bytes: u64) {
+        self.spooled_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Where an attempt writes, if it was ever to run.
@@ -208,7 +235,7 @@ impl SpooledQuery {
             producers.push(Producer { attempt: winner.record.attempt.clone(), node: winner.node });
         }
         let output = TaskOutput { partitions: fragment.partitions, readers: 1 };
-        let spool = Some(TaskSpool { key: self.seal.clone(), location, inputs: outputs });
+        let spool = Some(TaskSpool::new(self.seal.clone(), location, outputs));
         let session = self.session.clone();
         Ok(Some(TaskRequest { plan, producers, inputs, output, session, spool }))
     }

@@ -16,6 +16,9 @@ use super::calls::Calls;
 use super::driver::{Driver, Message, News};
 use super::query::SpooledQuery;
 
+/// How often the result of one query may be found lost.
+const MOST_LOSSES: u32 = 100;
+
 type Rows = BoxStream<'static, Result<RecordBatch, Failure>>;
 
 /// Gives the rows of the root's tasks, in their order, once all of them are committed.
@@ -28,6 +31,8 @@ pub(super) struct RootRows {
     pub(super) left: Vec<TaskKey>,
     /// The partitions of the first of them that are not read, and the one that is.
     pub(super) reading: Option<Reading>,
+    /// How often the result was lost.
+    pub(super) lost: u32,
     /// Ends the query when it is dropped.
     pub(super) guard: super::EndOnDrop,
 }
@@ -81,13 +86,11 @@ impl RootRows {
                     self.reading = Some(reading);
                     return Some(Ok(batch));
                 }
-                Some(Err(failure)) if !failure.lost.is_empty() => {
+                Some(Err(failure)) if !failure.lost.is_empty() && self.lost < MOST_LOSSES => {
                     // If rows of it were given, the answer is that the query fails.
                     tracing::warn!(%failure, "the result is to be made again");
-                    while self.news.try_recv().is_ok() {}
-                    let lost = Event::OutputLost { lost: reading.attempt };
-                    self.driver.tell(Message::Happened(lost));
-                    if let Err(failure) = self.done().await {
+                    self.lost += 1;
+                    if let Err(failure) = self.made_again(reading.attempt).await {
                         return Some(Err(failure));
                     }
                 }
@@ -98,6 +101,21 @@ impl RootRows {
                 }
             }
         }
+    }
+
+    /// Waits until an output that is lost has a successor.
+    async fn made_again(&mut self, lost: AttemptKey) -> Result<(), Failure> {
+        // What was said before this loss says nothing of its successor.
+        while let Ok(news) = self.news.try_recv() {
+            if let News::Failed(failure) = news {
+                return Err(failure);
+            }
+        }
+        if let Some(winner) = self.query.winner(lost.task) {
+            self.calls.doubt_location(&winner);
+        }
+        self.driver.tell(Message::Happened(Event::OutputLost { lost }));
+        self.done().await
     }
 
     /// Waits until all root tasks are committed.
@@ -126,7 +144,7 @@ impl RootRows {
             self.calls.spool.clone(),
             self.query.seal.clone(),
             vec![winner.record.as_ref().clone()],
-            Arc::clone(&self.query.requests),
+            Arc::default(),
         ));
         let producer = Producer { attempt: winner.record.attempt.clone(), node: winner.node };
         let producer = Arc::new(producer);

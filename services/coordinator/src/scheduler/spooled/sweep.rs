@@ -41,7 +41,7 @@ impl Running {
 /// Looks now and then for what is left of queries that do not run here: of coordinators that are
 /// gone, or written by a worker that had stood still. It is deleted when it is there a second
 /// time. A second coordinator of the same cluster has queries of its own: while there is one,
-/// nothing is swept.
+/// nothing is swept, and nothing before it is known who there is.
 pub(super) fn start(io: &Handle, spool: Spool, membership: Membership, running: Running) {
     io.spawn(async move {
         let mut before: Vec<QueryId> = Vec::new();
@@ -50,7 +50,7 @@ pub(super) fn start(io: &Handle, spool: Spool, membership: Membership, running: 
             let coordinators =
                 view.nodes.iter().filter(|node| node.role == Role::Coordinator).count();
             let queries = match spool.queries().await {
-                Ok(queries) if coordinators <= 1 => queries,
+                Ok(queries) if view.known && coordinators <= 1 => queries,
                 Ok(_) => Vec::new(),
                 Err(error) => {
                     tracing::warn!(%error, "the spool cannot be swept");
