@@ -38,6 +38,8 @@ pub struct AttemptStats {
     pub spool_writes: u64,
     /// Requests that read from it.
     pub spool_reads: u64,
+    /// Reads that the memory of the producer's worker has answered.
+    pub spool_memory_reads: u64,
 }
 
 impl Attempt {
@@ -121,12 +123,15 @@ mod tests {
         let text = r#"{"queryId":"q","tasks":[
             {"taskId":"q.1.0.0","nodeId":"worker-1","stage":1,"state":"FAILED","stats":{}},
             {"taskId":"q.1.0.1","nodeId":"worker-2","stage":1,"state":"FINISHED",
-             "stats":{"created_ms":5,"spooled_bytes":70,"spool_writes":2,"spool_reads":1}},
+             "stats":{"created_ms":5,"spooled_bytes":70,"spool_writes":2,"spool_reads":1,
+                      "spool_memory_reads":9}},
             {"taskId":"q.0.0.0","nodeId":"worker-2","stage":0,"state":"FINISHED","stats":{}}]}"#;
         let info: QueryInfo = serde_json::from_str(text).unwrap();
         assert_eq!((info.finished(), info.stages()), (2, 2));
-        let AttemptStats { spooled_bytes, spool_writes, spool_reads } = info.tasks[1].stats;
-        assert_eq!((spooled_bytes, spool_writes, spool_reads), (70, 2, 1));
+        let AttemptStats { spooled_bytes, spool_writes, spool_reads, spool_memory_reads } =
+            info.tasks[1].stats;
+        assert_eq!((spooled_bytes, spool_writes), (70, 2));
+        assert_eq!((spool_reads, spool_memory_reads), (1, 9));
     }
 
     #[test]

@@ -30,6 +30,7 @@ struct Counts {
     consumers: u64,
     reads: u64,
     reads_within: u64,
+    memory_reads: u64,
     /// Sum of what the bar allows.
     reads_allowed: u64,
 }
@@ -96,6 +97,7 @@ impl Counts {
             if allowed > 0 {
                 counts.consumers += 1;
                 counts.reads += stats.spool_reads;
+                counts.memory_reads += stats.spool_memory_reads;
                 counts.reads_allowed += allowed;
                 counts.reads_within += u64::from(stats.spool_reads <= allowed);
             }
@@ -105,7 +107,7 @@ impl Counts {
 
     fn add(&mut self, other: &Self) {
         let Self { attempts, writes, writes_within, small, small_with_one_write, .. } = other;
-        let Self { consumers, reads, reads_within, reads_allowed, .. } = other;
+        let Self { consumers, reads, reads_within, memory_reads, reads_allowed, .. } = other;
         self.attempts += attempts;
         self.writes += writes;
         self.writes_within += writes_within;
@@ -114,6 +116,7 @@ impl Counts {
         self.consumers += consumers;
         self.reads += reads;
         self.reads_within += reads_within;
+        self.memory_reads += memory_reads;
         self.reads_allowed += reads_allowed;
     }
 
@@ -129,7 +132,7 @@ impl Counts {
         let each = |sum: u64, of: u64| sum as f64 / of as f64;
         format!(
             "{:.1} writes an attempt, {} of {} within; {} of {} small outputs with one write; \
-             {:.1} reads a consumer ({:.1} allowed), {} of {} within; {} reads in all",
+             {:.1} reads a consumer ({:.1} allowed), {} of {} within; {} reads in all, {} more from memory",
             each(self.writes, self.attempts),
             self.writes_within,
             self.attempts,
@@ -140,6 +143,7 @@ impl Counts {
             self.reads_within,
             self.consumers,
             self.reads,
+            self.memory_reads,
         )
     }
 }
@@ -151,7 +155,8 @@ mod tests {
     use crate::query_info::AttemptStats;
 
     fn attempt(stage: u32, spooled_bytes: u64, spool_writes: u64, spool_reads: u64) -> Attempt {
-        let stats = AttemptStats { spooled_bytes, spool_writes, spool_reads };
+        let spool_memory_reads = 3;
+        let stats = AttemptStats { spooled_bytes, spool_writes, spool_reads, spool_memory_reads };
         let (node_id, state) = ("worker-1".to_owned(), "FINISHED".to_owned());
         Attempt { node_id, stage, state, stats }
     }
@@ -175,6 +180,7 @@ mod tests {
         assert_eq!((counts.attempts, counts.writes_within), (5, 4));
         assert_eq!((counts.small, counts.small_with_one_write), (2, 1));
         assert_eq!((counts.consumers, counts.reads_within, counts.reads_allowed), (2, 1, 8));
+        assert_eq!(counts.memory_reads, 6);
         assert_eq!(counts.value(), 5.0 / 7.0);
     }
 
