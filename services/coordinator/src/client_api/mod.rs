@@ -171,12 +171,21 @@ impl Api {
         let Path((query, slug, token)) = path;
         let token: u64 = token.parse().map_err(|_| Missing::Unknown)?;
         let query: QueryId = query.parse().map_err(|_| Missing::Unknown)?;
-        let statement = self.statements().get(&query).cloned().ok_or(Missing::Unknown)?;
+        let statement = self.statements().get(&query).cloned();
+        let statement = statement.ok_or_else(|| self.missing(&query))?;
         if !statement.opens(phase, token, slug) {
             return Err(Missing::Unknown);
         }
         statement.touch();
         Ok((statement, token))
+    }
+
+    /// Why a query is not here. Its id ends with the start of the coordinator that made it.
+    fn missing(&self, query: &QueryId) -> Missing {
+        match query.as_str().splitn(4, '_').nth(3) {
+            Some(start) if start != self.registry.start_id() => Missing::OfAnotherStart,
+            _ => Missing::Unknown,
+        }
     }
 
     /// Ends what clients have abandoned, and forgets what is long over.

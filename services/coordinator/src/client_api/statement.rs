@@ -53,6 +53,8 @@ pub(super) struct Start {
 pub(super) enum Missing {
     /// There never was, or there never will be.
     Unknown,
+    /// The query was not submitted to this process.
+    OfAnotherStart,
     /// There was, and the client has gone on since.
     Gone,
 }
@@ -61,6 +63,11 @@ impl IntoResponse for Missing {
     fn into_response(self) -> Response {
         match self {
             Missing::Unknown => (StatusCode::NOT_FOUND, "Query not found").into_response(),
+            Missing::OfAnotherStart => {
+                let text = "Query not found: it was submitted to another coordinator, or to this \
+                            one before it was restarted, and queries end with their coordinator";
+                (StatusCode::NOT_FOUND, text).into_response()
+            }
             Missing::Gone => (StatusCode::GONE, "Invalid token").into_response(),
         }
     }

@@ -226,6 +226,11 @@ async fn unknown_pages_are_not_found() {
             assert_eq!(status, StatusCode::NOT_FOUND, "{method} {uri}");
         }
     }
+    // Whose coordinator has died is told so.
+    let earlier = client.get("/v1/statement/executing/20200101_000000_00000_aaaaa/y00/1").await;
+    let text = String::from_utf8_lossy(&earlier.body);
+    assert!(text.contains("before it was restarted"), "{text}");
+    assert_eq!(client.get(&wrong_slug).await.body, "Query not found");
     // A slug opens its own token only.
     let other = executing.trim_end_matches("/0").to_owned() + "/1";
     assert_eq!(client.get(&other).await.status, StatusCode::NOT_FOUND);
