@@ -21,6 +21,9 @@ use crate::place::Place;
 /// How long a cluster may take to be complete.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 const START_PAUSE: Duration = Duration::from_millis(20);
+/// Bytes of a table that one task reads under TASK.
+const TASK_SIZE: &str =
+    "fault-tolerant-execution-arbitrary-distribution-compute-task-target-size-min";
 /// The coordinator's role, and its name.
 pub const COORDINATOR: &str = "coordinator";
 /// What of a log is shown.
@@ -149,6 +152,11 @@ impl Cluster {
         cluster.launch("discovery", "discovery", discovery_http, https)?;
         let mut own = cluster.shape.coordinator.clone();
         own.extend([("coordinator", "true".to_owned()), ("task.concurrency", "2".to_owned())]);
+        if cluster.shape.retries
+            && let Some(size) = &place.task_size
+        {
+            own.push((TASK_SIZE, size.clone()));
+        }
         cluster.launch(COORDINATOR, COORDINATOR, coordinator_http, own)?;
         for _ in 0..workers {
             cluster.add_worker()?;

@@ -39,6 +39,9 @@ use crate::place::Place;
 #[derive(Parser)]
 #[command(name = "cargo xtask bench")]
 struct Arguments {
+    /// Bytes of a table that one task reads under TASK; the product's default if absent.
+    #[arg(long, global = true)]
+    task_size: Option<String>,
     #[command(subcommand)]
     benchmark: Benchmark,
 }
@@ -63,9 +66,10 @@ enum Benchmark {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().benchmark {
+    let Arguments { task_size, benchmark } = Arguments::parse();
+    let result = match benchmark {
         Benchmark::InProcess(args) => in_process::serve(&args).map(|()| true),
-        benchmark => measure(benchmark),
+        benchmark => Place::find(task_size).and_then(|place| measure(&place, benchmark)),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -78,7 +82,7 @@ fn main() -> ExitCode {
 }
 
 /// Whether every answer was right.
-fn measure(benchmark: Benchmark) -> anyhow::Result<bool> {
+fn measure(place: &Place, benchmark: Benchmark) -> anyhow::Result<bool> {
     // One thread: what is measured must not share the cores with its measurer.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -86,31 +90,30 @@ fn measure(benchmark: Benchmark) -> anyhow::Result<bool> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         // Dropping the benchmark ends the processes that it started.
         tokio::select! {
-            done = run(benchmark) => done,
+            done = run(place, benchmark) => done,
             _ = terminate.recv() => bail!("stopped"),
             _ = interrupt.recv() => bail!("stopped"),
         }
     })
 }
 
-async fn run(benchmark: Benchmark) -> anyhow::Result<bool> {
-    let place = Place::find()?;
+async fn run(place: &Place, benchmark: Benchmark) -> anyhow::Result<bool> {
     match benchmark {
-        Benchmark::Tpch(args) => tpch::run(&place, &args).await,
-        Benchmark::Latency(args) => latency::run(&place, &args).await,
-        Benchmark::Start(args) => start::run(&place, &args).await,
-        Benchmark::Cancel(args) => cancel::run(&place, &args).await,
-        Benchmark::Fte(args) => fte::run(&place, &args).await,
+        Benchmark::Tpch(args) => tpch::run(place, &args).await,
+        Benchmark::Latency(args) => latency::run(place, &args).await,
+        Benchmark::Start(args) => start::run(place, &args).await,
+        Benchmark::Cancel(args) => cancel::run(place, &args).await,
+        Benchmark::Fte(args) => fte::run(place, &args).await,
         Benchmark::All => {
-            let tpch = tpch::run(&place, &defaults()?).await?;
+            let tpch = tpch::run(place, &defaults()?).await?;
             println!();
-            let latency = latency::run(&place, &defaults()?).await?;
+            let latency = latency::run(place, &defaults()?).await?;
             println!();
-            let start = start::run(&place, &defaults()?).await?;
+            let start = start::run(place, &defaults()?).await?;
             println!();
-            let cancel = cancel::run(&place, &defaults()?).await?;
+            let cancel = cancel::run(place, &defaults()?).await?;
             println!();
-            let fte = fte::run(&place, &defaults()?).await?;
+            let fte = fte::run(place, &defaults()?).await?;
             Ok(tpch && latency && start && cancel && fte)
         }
         Benchmark::InProcess(_) => unreachable!("it needs a runtime of its own"),

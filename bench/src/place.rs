@@ -18,11 +18,14 @@ pub struct Place {
     folder: PathBuf,
     /// Cargo's target folder.
     target: PathBuf,
+    /// What clusters under TASK have as
+    /// `fault-tolerant-execution-arbitrary-distribution-compute-task-target-size-min`.
+    pub task_size: Option<String>,
 }
 
 impl Place {
     /// Finds the binary beside this one, or where `WATERBEAR_BIN` says.
-    pub fn find() -> anyhow::Result<Self> {
+    pub fn find(task_size: Option<String>) -> anyhow::Result<Self> {
         let bench = std::env::current_exe().context("this binary's path is not known")?;
         let folder = bench.parent().context("this binary lies in no folder")?;
         let waterbear = match std::env::var_os(BINARY_VARIABLE) {
@@ -36,7 +39,7 @@ impl Place {
             waterbear.display()
         );
         let folder = folder.to_owned();
-        Ok(Self { waterbear, bench, folder, target })
+        Ok(Self { waterbear, bench, folder, target, task_size })
     }
 
     /// Where an example of the same build would be.

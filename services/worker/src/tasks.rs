@@ -137,7 +137,7 @@ impl Tasks {
 /// Ends the tasks whose coordinators have fallen silent, and at the worker's shutdown all.
 pub(crate) async fn watch_leases(worker: Arc<Worker>) {
     let lease = worker.client_timeout;
-    let tick = (lease / 8).clamp(Duration::from_millis(10), Duration::from_secs(1));
+    let tick = (lease / 40).clamp(Duration::from_millis(10), Duration::from_millis(250));
     loop {
         let due = Instant::now() + tick;
         tokio::select! {

@@ -28,9 +28,8 @@ impl Lease {
         self.forgive();
     }
 
-    /// Nobody could have heard the coordinator, or its last request was being answered until now.
-    /// That says nothing of whether it still waits for the task: a process that stood still
-    /// answers old requests when it goes on.
+    /// Nobody could have heard the coordinator. That says nothing of whether it still waits for the
+    /// task: a process that stood still answers old requests when it goes on.
     pub(crate) fn forgive(&self) {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }

@@ -97,7 +97,6 @@ pub(super) async fn status(
     // A poll that waits must not outlast its own lease.
     let max_wait = Duration::from_millis(query.max_wait_ms).min(worker.client_timeout / 2);
     let status = task.status_after(query.version, max_wait).await;
-    task.lease().forgive();
     Ok(answer(&task, status))
 }
 

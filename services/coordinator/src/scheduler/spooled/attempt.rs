@@ -154,13 +154,11 @@ fn outcome(
             Err(AttemptError { failure, class, peak_memory })
         }
         Err(End::Lost { failure, node_is_lost }) => {
-            let class = if node_is_lost {
+            if node_is_lost {
                 driver.tell(Message::Lost(node));
-                Class::NodeLost
-            } else {
-                class_of(&failure)
-            };
-            Err(AttemptError { failure, class, peak_memory })
+            }
+            // In both cases there was no answer: the spool knows whether it has committed.
+            Err(AttemptError { failure, class: Class::NodeLost, peak_memory })
         }
     }
 }

@@ -79,6 +79,7 @@ impl Calls {
                      exchange.base-directories must name the same storage on all nodes",
                     winner.node.node_id, place.1
                 );
+                tracing::warn!("{text}");
                 Err(AttemptError::misplaced(text))
             }
             Err(error) => {
