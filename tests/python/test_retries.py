@@ -113,6 +113,8 @@ def test_a_killed_worker_costs_its_tasks_and_nothing_else(retrying):
         victim.start()
         victim.wait_ready()
         cluster.wait_for_workers(3)
+        if before > 0:
+            break
     assert again > 0, "no task ran again: the kills came too late for this test"
 
 
@@ -237,12 +239,19 @@ def test_rows_are_written_once_although_a_worker_dies(retrying):
     expected = cluster.query(f"SELECT count(*), sum(k), sum(n), sum(q) FROM ({source})")
     counted = "SELECT count(*), sum(k), sum(n), sum(q) FROM memory.default.t"
     again = 0
-    for sql in (f"CREATE TABLE memory.default.t AS {source}", f"INSERT INTO memory.default.t {source}"):
-        if sql.startswith("INSERT"):
+    cluster.query(f"CREATE TABLE memory.default.t AS SELECT * FROM ({source}) WHERE false")
+    # Other machines are faster: sooner, until a task is met.
+    for pause in (0.4, 0.2, 0.1, 0.05, 0.1):
+        if again > 0:
+            cluster.query("DROP TABLE memory.default.t")
+            sql = f"CREATE TABLE memory.default.t AS {source}"
+        else:
             cluster.query("DELETE FROM memory.default.t")
+            sql = f"INSERT INTO memory.default.t {source}"
+        before = again
         victim = cluster.workers[0]
         query = Query(cluster, sql, "sf1")
-        time.sleep(0.4)
+        time.sleep(pause)
         victim.process.kill()
         assert rows_of(query) == [[expected[0][0]]]
         assert cluster.query(counted) == expected
@@ -250,6 +259,8 @@ def test_rows_are_written_once_although_a_worker_dies(retrying):
         victim.start()
         victim.wait_ready()
         cluster.wait_for_workers(3)
+        if before > 0:
+            break
     assert again > 0, "no task ran again: the kills came too late for this test"
 
 
@@ -329,7 +340,8 @@ def test_the_demo_shows_a_query_that_outlives_a_worker():
     assert re.search(r"spooled, \d+ task retr", ended.stdout), ended.stdout
     none = subprocess.run([binary(), "demo", "--policy", "none"], capture_output=True, text=True, timeout=120)
     assert none.returncode == 0, none.stderr
-    assert "the query fails, as it must" in none.stdout and "worker-3" in none.stdout, none.stdout
+    assert re.search(r"worker-\d is killed", none.stdout), none.stdout
+    assert "the query fails, as it must" in none.stdout, none.stdout
 
 
 def test_a_few_faults_of_every_kind():

@@ -1,5 +1,6 @@
 //! Workers, a coordinator's clients, and plans for them.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -26,8 +27,15 @@ use waterbear_protocol::task::{
     INCARNATION_HEADER, Producer, SourcePartition, TaskInput, TaskOutput, TaskRequest, TaskSession,
     TaskState, TaskStatus,
 };
+<<<<<<< HEAD
 use waterbear_serve::Lifecycle;
 use waterbear_worker::{RunningWorker, WorkerLimits, WorkerOptions, WorkerService};
+=======
+use waterbear_spool::Spool;
+use waterbear_spool::spool::Location;
+use waterbear_spool::store::FilesystemStore;
+use waterbear_worker::{RunningWorker, WorkerLimits, WorkerOptions, WorkerService, WorkerSpool};
+>>>>>>> h-worker
 
 pub const WITHIN: Duration = Duration::from_secs(20);
 
@@ -60,6 +68,25 @@ impl Worker {
     }
 
     pub async fn start_with(id: &str, client_timeout: Duration, limits: WorkerLimits) -> Self {
+        Self::start_over(id, client_timeout, limits, None).await
+    }
+
+    /// A worker whose tasks spool into `folder`.
+    pub async fn start_spooling(id: &str, folder: &Path) -> Self {
+        let store = Arc::new(FilesystemStore::new("here", folder));
+        let location = Location { name: "here".into(), store };
+        let spool = Spool::new(vec![location], "0a1b2c3d", "test");
+        let spool = WorkerSpool { spool, sink_buffer_bytes: 1 << 20 };
+        let limits = WorkerLimits::of_memory(1 << 30);
+        Self::start_over(id, Duration::from_secs(10), limits, Some(spool)).await
+    }
+
+    async fn start_over(
+        id: &str,
+        client_timeout: Duration,
+        limits: WorkerLimits,
+        spool: Option<WorkerSpool>,
+    ) -> Self {
         let spill = tempfile::tempdir().unwrap();
         let engine = Engine::new(EngineOptions {
             name: id.into(),
@@ -92,7 +119,7 @@ impl Worker {
             internal_listener: Some(listener),
             client_timeout,
             limits,
-            spool: None,
+            spool,
             shutdown: CancellationToken::new(),
         });
         Self { running, node, engine, lifecycle, _spill: spill }

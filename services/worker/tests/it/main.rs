@@ -4,3 +4,4 @@
 mod cluster;
 mod exchange;
 mod lifecycle;
+mod spooled;
