@@ -27,15 +27,11 @@ use waterbear_protocol::task::{
     INCARNATION_HEADER, Producer, SourcePartition, TaskInput, TaskOutput, TaskRequest, TaskSession,
     TaskState, TaskStatus,
 };
-<<<<<<< HEAD
 use waterbear_serve::Lifecycle;
-use waterbear_worker::{RunningWorker, WorkerLimits, WorkerOptions, WorkerService};
-=======
 use waterbear_spool::Spool;
 use waterbear_spool::spool::Location;
 use waterbear_spool::store::FilesystemStore;
 use waterbear_worker::{RunningWorker, WorkerLimits, WorkerOptions, WorkerService, WorkerSpool};
->>>>>>> h-worker
 
 pub const WITHIN: Duration = Duration::from_secs(20);
 
