@@ -17,7 +17,7 @@ use waterbear_protocol::{ErrorCode, Failure};
 use super::encode::{Rows, append_rows};
 use super::statement::{Header, Statement};
 
-use crate::query::handle::QueryState;
+use crate::query::handle::{QueryState, Waste};
 use crate::query::limits::{Admission, QueryLimits};
 use crate::query::{OutputColumn, QueryHandle, StatementRunner};
 
@@ -64,6 +64,10 @@ pub(super) async fn produce(
     }
     drop(guard);
     metrics::counter!("waterbear_queries_total", "state" => query.state().name()).increment(1);
+    let waste = Waste::of_query(&query.tasks());
+    metrics::counter!("waterbear_task_retries_total").increment(waste.retries);
+    metrics::counter!("waterbear_wasted_cpu_milliseconds_total")
+        .increment(waste.cpu_nanos / 1_000_000);
     match query.failure() {
         Some(failure) => info!(query = %query.id(), code = failure.code.name(),
             message = %failure.message, "query failed"),

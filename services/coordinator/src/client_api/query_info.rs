@@ -9,7 +9,7 @@ use waterbear_protocol::client::{QueryError, StatementStats};
 use waterbear_protocol::task::TaskState;
 
 use crate::query::QueryHandle;
-use crate::query::handle::QueryState;
+use crate::query::handle::{QueryState, Waste};
 
 fn millis(value: u64) -> String {
     shown_duration(Duration::from_millis(value))
@@ -26,6 +26,7 @@ fn instant(time: SystemTime) -> String {
 fn statistics(query: &QueryHandle, stats: &StatementStats) -> Value {
     let tasks = query.tasks();
     let failed = tasks.iter().filter(|task| task.status.state == TaskState::Failed).count();
+    let waste = Waste::of_query(&tasks);
     let memory: u64 = tasks.iter().map(|task| task.status.stats.memory_bytes).sum();
     let execution = stats.elapsed_time_millis.saturating_sub(stats.queued_time_millis);
     let mut value = json!({
@@ -55,9 +56,12 @@ fn statistics(query: &QueryHandle, stats: &StatementStats) -> Value {
         "planningTime": millis(stats.planning_time_millis),
         "analysisTime": millis(stats.analysis_time_millis),
         "totalCpuTime": millis(stats.cpu_time_millis),
-        "failedCpuTime": millis(0),
+        "failedCpuTime": millis(waste.cpu_nanos / 1_000_000),
         "totalScheduledTime": millis(stats.wall_time_millis),
-        "failedScheduledTime": millis(0),
+        "failedScheduledTime": millis(waste.wall_millis),
+        "taskRetries": waste.retries,
+        "retryLostTime": millis(waste.lost_millis),
+        "spooledDataSize": bytes(waste.spooled_bytes),
         "finishingTime": millis(stats.finishing_time_millis),
         "physicalInputReadTime": millis(stats.physical_input_time_millis),
         "fullyBlocked": false,
@@ -169,6 +173,20 @@ pub fn full(query: &QueryHandle, base: &str) -> Value {
             })
         })
         .collect();
+    let stages: Vec<Value> = Waste::by_stage(&query.tasks())
+        .into_iter()
+        .map(|(stage, waste)| {
+            json!({
+                "stage": stage,
+                "attempts": waste.attempts,
+                "taskRetries": waste.retries,
+                "failedCpuTime": millis(waste.cpu_nanos / 1_000_000),
+                "failedScheduledTime": millis(waste.wall_millis),
+                "retryLostTime": millis(waste.lost_millis),
+                "spooledDataSize": bytes(waste.spooled_bytes),
+            })
+        })
+        .collect();
     let mut value = basic(query, base);
     let done = query.state().is_done();
     if let Some(document) = value.as_object_mut() {
@@ -188,6 +206,7 @@ pub fn full(query: &QueryHandle, base: &str) -> Value {
             "pruned": false,
             "version": 0,
             "rootStage": query.stats().root_stage,
+            "stageRetries": stages,
             "tasks": tasks,
         });
         if let Value::Object(rest) = rest {

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use waterbear_protocol::task::{OperatorMetrics, TaskState};
+use waterbear_protocol::task::OperatorMetrics;
 
 use super::text::{bytes, nanos};
 use super::{Part, PlanNode};
-use crate::query::handle::TaskSnapshot;
+use crate::query::handle::{TaskSnapshot, Waste};
 
 /// What is known of a query that has run.
 #[derive(Debug)]
@@ -91,10 +91,14 @@ fn remote(tasks: &[&TaskSnapshot]) -> String {
     if spooled > 0 {
         text.push_str(&format!(", Spooled: {}", bytes(spooled)));
     }
-    if tasks.len() > count {
-        let wasted = tasks.iter().filter(|task| task.status.state != TaskState::Finished);
-        let wasted: u64 = wasted.map(|task| task.status.stats.cpu_nanos).sum();
-        text.push_str(&format!(", Attempts: {}, Wasted CPU: {}", tasks.len(), nanos(wasted)));
+    let waste = Waste::of_stage(tasks.iter().copied());
+    if waste.retries > 0 {
+        text.push_str(&format!(
+            ", Attempts: {}, Wasted CPU: {}, Time lost: {}",
+            waste.attempts,
+            nanos(waste.cpu_nanos),
+            nanos(waste.lost_millis.saturating_mul(1_000_000))
+        ));
     }
     text
 }

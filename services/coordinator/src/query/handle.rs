@@ -15,8 +15,10 @@ use super::ClientContext;
 
 mod registry;
 mod stats;
+mod waste;
 
 pub use registry::QueryRegistry;
+pub use waste::Waste;
 
 /// Where a query stands. States only move forward; the last two are final.
 ///

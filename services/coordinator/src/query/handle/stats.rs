@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use waterbear_protocol::client::{StageStats, StatementStats};
 use waterbear_protocol::task::TaskState;
 
-use super::{Progress, QueryState, TaskSnapshot};
+use super::{Progress, QueryState, TaskSnapshot, Waste};
 
 fn millis(from: Instant, to: Instant) -> u64 {
     u64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(u64::MAX)
@@ -56,15 +56,9 @@ pub(super) fn collect(progress: &Progress, submitted: Instant, now: Instant) -> 
         peak_memory_bytes: task_sum(|t| t.status.stats.peak_memory_bytes),
         spilled_bytes: task_sum(|t| t.status.stats.spilled_bytes),
         spooled_bytes: task_sum(|t| t.status.stats.spooled_bytes),
-        task_retries: retries(&progress.tasks),
+        task_retries: Waste::of_query(&progress.tasks).retries,
         root_stage: tree(stages),
     }
-}
-
-/// Attempts after the first one of their task.
-fn retries(tasks: &[TaskSnapshot]) -> u64 {
-    let distinct: BTreeSet<_> = tasks.iter().map(|task| &task.status.attempt.task).collect();
-    (tasks.len() - distinct.len()) as u64
 }
 
 /// One entry for each stage, by number.
