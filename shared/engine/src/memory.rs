@@ -108,7 +108,7 @@ impl QueryMemory {
             return Err(self.refusal(&what, additional));
         }
         if self.node.try_grow(reservation, additional).is_err()
-            && !(self.spare.call_back() && self.node.try_grow(reservation, additional).is_ok())
+            && !self.spare.called_back(|| self.node.try_grow(reservation, additional).is_ok())
         {
             self.own.shrink(reservation, additional);
             let what = format!(
@@ -139,8 +139,8 @@ impl QueryMemory {
     }
 }
 
-/// Gives back everything that was lent; true when there was something.
-type CallBack = Box<dyn Fn() -> bool + Send + Sync>;
+/// Gives back everything that was lent.
+type CallBack = Box<dyn Fn() + Send + Sync>;
 
 /// Lends what nobody has reserved of a node's memory, until somebody reserves it.
 pub struct SpareMemory {
@@ -169,15 +169,22 @@ impl SpareMemory {
         self.lent.size()
     }
 
-    /// Sets who gives back everything, at once, when it is asked to; true when it had something.
-    /// It is set once.
-    pub fn on_shortage(&self, call_back: impl Fn() -> bool + Send + Sync + 'static) {
+    /// Sets who gives back everything, at once, when it is asked to. It is set once.
+    pub fn on_shortage(&self, call_back: impl Fn() + Send + Sync + 'static) {
         // A second one would be one that has nothing.
         let _ = self.call_back.set(Box::new(call_back));
     }
 
-    fn call_back(&self) -> bool {
-        self.call_back.get().is_some_and(|call_back| call_back())
+    /// Whether something succeeds once everything was asked back: also when it was another one who
+    /// has just asked.
+    fn called_back(&self, then: impl FnOnce() -> bool) -> bool {
+        match self.call_back.get() {
+            Some(call_back) => {
+                call_back();
+                then()
+            }
+            None => false,
+        }
     }
 }
 
@@ -343,7 +350,6 @@ mod tests {
             counted.fetch_add(1, Ordering::Relaxed);
             let lent = cache.lent();
             cache.give_back(lent);
-            lent > 0
         });
         assert!(spare.try_take(600));
         assert_eq!((node.pool().reserved(), node.reserved()), (600, 0));

@@ -4,7 +4,6 @@
 //! when something is missing here or wrong. So nothing depends on the cache: it is bounded, the
 //! oldest objects go first, and all of it goes when the memory is wanted for something else.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,6 +41,9 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Objects {
     by_key: HashMap<String, Object>,
+    /// Those that are being written, by a number of their own.
+    unfinished: HashMap<u64, Object>,
+    next: u64,
     /// The oldest first.
     order: VecDeque<(Instant, String)>,
     /// Bytes of all objects, those included that are being written.
@@ -87,7 +89,12 @@ impl OutputCache {
 
     /// Begins to keep an object while it is written.
     pub(crate) fn begin(&self, key: String) -> CachedObject {
-        CachedObject { cache: self.clone(), key, object: Some(Object::default()) }
+        let mut objects = self.lock();
+        let number = objects.next;
+        objects.next += 1;
+        objects.unfinished.insert(number, Object::default());
+        drop(objects);
+        CachedObject { cache: self.clone(), key, number }
     }
 
     /// Drops what is older.
@@ -100,12 +107,14 @@ impl OutputCache {
         }
     }
 
-    /// Drops everything; true when there was something.
-    pub fn clear(&self) -> bool {
+    /// Drops everything, what is being written too.
+    pub fn clear(&self) {
         let mut objects = self.lock();
-        let before = objects.bytes;
         while self.drop_oldest(&mut objects) {}
-        objects.bytes < before
+        let numbers: Vec<u64> = objects.unfinished.keys().copied().collect();
+        for number in numbers {
+            self.give_up(&mut objects, number);
+        }
     }
 
     /// False when there is none.
@@ -118,10 +127,9 @@ impl OutputCache {
     }
 
     /// Makes room for so many bytes more.
-    fn take(&self, bytes: usize) -> bool {
-        let mut objects = self.lock();
+    fn take(&self, objects: &mut Objects, bytes: usize) -> bool {
         while objects.bytes + bytes > self.inner.limit {
-            if !self.drop_oldest(&mut objects) {
+            if !self.drop_oldest(objects) {
                 return false;
             }
         }
@@ -130,8 +138,10 @@ impl OutputCache {
         taken
     }
 
-    fn give_back(&self, bytes: usize) {
-        self.lock().bytes -= bytes;
+    /// An object that is being written is not kept.
+    fn give_up(&self, objects: &mut Objects, number: u64) {
+        let bytes = objects.unfinished.remove(&number).map_or(0, |object| object.bytes);
+        objects.bytes -= bytes;
         self.inner.memory.give_back(bytes);
     }
 }
@@ -141,45 +151,43 @@ impl OutputCache {
 pub(crate) struct CachedObject {
     cache: OutputCache,
     key: String,
-    /// None when there is no room for it.
-    object: Option<Object>,
+    /// Among those that are being written; when it is not there, it has no room.
+    number: u64,
 }
 
 impl CachedObject {
     /// What is written next.
     pub(crate) fn push(&mut self, piece: &Bytes) {
-        let Some(object) = &mut self.object else { return };
+        let mut objects = self.cache.lock();
+        let Some(object) = objects.unfinished.get(&self.number) else { return };
         let fits = object.bytes + piece.len() <= self.cache.inner.limit / LARGEST_PART;
-        if fits && self.cache.take(piece.len()) {
-            object.bytes += piece.len();
-            object.pieces.push(piece.clone());
-        } else {
-            self.give_up();
+        let taken = fits && self.cache.take(&mut objects, piece.len());
+        match objects.unfinished.get_mut(&self.number) {
+            Some(object) if taken => {
+                object.bytes += piece.len();
+                object.pieces.push(piece.clone());
+            }
+            _ => self.cache.give_up(&mut objects, self.number),
         }
     }
 
     /// All of it is in storage.
-    pub(crate) fn finish(mut self) {
+    pub(crate) fn finish(self) {
         let mut objects = self.cache.lock();
         // An attempt writes its object once, so there is none to be replaced.
-        if let Entry::Vacant(place) = objects.by_key.entry(self.key.clone())
-            && let Some(object) = self.object.take()
+        if !objects.by_key.contains_key(&self.key)
+            && let Some(object) = objects.unfinished.remove(&self.number)
         {
-            place.insert(object);
+            objects.by_key.insert(self.key.clone(), object);
             objects.order.push_back((Instant::now(), self.key.clone()));
-        }
-    }
-
-    fn give_up(&mut self) {
-        if let Some(object) = self.object.take() {
-            self.cache.give_back(object.bytes);
         }
     }
 }
 
 impl Drop for CachedObject {
     fn drop(&mut self) {
-        self.give_up();
+        let mut objects = self.cache.lock();
+        self.cache.give_up(&mut objects, self.number);
     }
 }
 
@@ -267,9 +275,11 @@ mod tests {
         assert!(cache.read("c", 0, 1).is_none(), "there was no room for it");
         let mut unfinished = cache.begin("d".to_owned());
         unfinished.push(&Bytes::from_static(&[1; 20]));
-        assert!(cache.clear() && !cache.clear());
-        assert_eq!((cache.bytes(), spare.0.load(Ordering::Relaxed)), (20, 80));
-        drop(unfinished);
+        cache.clear();
+        assert_eq!((cache.bytes(), spare.0.load(Ordering::Relaxed)), (0, 100));
+        unfinished.push(&Bytes::from_static(&[1; 20]));
+        unfinished.finish();
+        assert!(cache.read("d", 0, 1).is_none(), "it is not whole");
         assert_eq!((cache.bytes(), spare.0.load(Ordering::Relaxed)), (0, 100));
     }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -104,10 +105,40 @@ async fn what_is_dropped_unfinished_is_not_there() {
         let mut sink = store.create("q/x").await.unwrap();
         sink.write(vec![1; 10].into()).await.unwrap();
         drop(sink);
-        let missing = store.get("q/x").await.unwrap_err();
+        // It is removed elsewhere.
+        let gone = async {
+            loop {
+                match store.get("q/x").await {
+                    Ok(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+                    Err(error) => break error,
+                }
+            }
+        };
+        let missing = tokio::time::timeout(Duration::from_secs(10), gone).await.unwrap();
         assert_eq!(missing.kind, StoreErrorKind::NotFound, "{missing}");
         store.put("q/x", Bytes::from_static(b"2")).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_is_there_with_its_record_stays_although_its_writer_is_dropped() {
+    let mut both = 0;
+    for (store, _folder) in stores() {
+        for number in 0..200_u64 {
+            let (data, record) = (format!("q/{number}/data"), format!("q/{number}/committed"));
+            let mut sink = store.create(&data).await.unwrap();
+            sink.write(vec![1; 10_000].into()).await.unwrap();
+            let finish = sink.finish(&record, Bytes::from_static(b"r"));
+            let _ = tokio::time::timeout(Duration::from_micros(number * 10), finish).await;
+            // What was under way ends.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            if store.get(&record).await.is_ok() {
+                both += 1;
+                assert_eq!(store.get(&data).await.unwrap().len(), 10_000, "{store:?} {number}");
+            }
+        }
+    }
+    assert!(both > 0);
 }
 
 #[tokio::test]

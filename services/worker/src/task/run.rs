@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::task::{JoinError, JoinSet};
 use waterbear_engine::{PreparedTask, failure_of, with_faults};
 use waterbear_exchange::{Fetch, HeldBytes, HttpFetch, OutputBuffer, ReaderOptions, WriteError};
@@ -25,7 +26,9 @@ pub(crate) async fn run(worker: Arc<Worker>, task: Arc<Task>, request: TaskReque
     let outcome = tokio::select! {
         biased;
         () = task.done.cancelled() => return,
-        outcome = execute(&worker, &task, request) => outcome,
+        outcome = AssertUnwindSafe(execute(&worker, &task, request)).catch_unwind() => {
+            outcome.unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
+        }
     };
     let (state, failure) = match outcome {
         Ok(()) => (TaskState::Finished, None),

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
 
 use super::{ObjectSink, Store};
@@ -70,6 +71,17 @@ impl FilesystemStore {
             Ok(new)
         })
         .await
+    }
+
+    /// Best effort: what stays is deleted with its query.
+    async fn remove(&self, key: &str) {
+        let removed = self.blocking("delete", key, |path| {
+            remove(path);
+            Ok(())
+        });
+        if let Err(error) = removed.await {
+            tracing::debug!(%error, "an unfinished object stays for now");
+        }
     }
 
     /// Makes files durable, `key` one of them.
@@ -139,7 +151,10 @@ impl Store for FilesystemStore {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
         let new = self.write(key, bytes).await?;
         let durable = self.make_durable(key, vec![new]).await;
-        durable.inspect_err(|_| remove(&self.base.join(key)))
+        if durable.is_err() {
+            self.remove(key).await;
+        }
+        durable
     }
 
     async fn create(&self, key: &str) -> Result<Box<dyn ObjectSink>, StoreError> {
@@ -277,19 +292,35 @@ impl ObjectSink for FileSink {
 
     async fn finish(mut self: Box<Self>, key: &str, bytes: Bytes) -> Result<(), StoreError> {
         let new = self.take()?;
-        let second = self.store.write(key, bytes).await?;
-        let durable = self.store.make_durable(&self.key, vec![new, second]).await;
-        durable.inspect_err(|_| remove(&self.store.base.join(key)))?;
-        // From here on it is not removed by being dropped.
-        self.key.clear();
-        Ok(())
+        // From here on it is not removed by being dropped: once the second one is there, others
+        // may count on both.
+        let own = std::mem::take(&mut self.key);
+        let second = match self.store.write(key, bytes).await {
+            Ok(second) => second,
+            Err(error) => {
+                self.store.remove(&own).await;
+                return Err(error);
+            }
+        };
+        let durable = self.store.make_durable(&own, vec![new, second]).await;
+        if durable.is_err() {
+            self.store.remove(key).await;
+            self.store.remove(&own).await;
+        }
+        durable
     }
 }
 
 impl Drop for FileSink {
     fn drop(&mut self) {
-        if !self.key.is_empty() {
-            remove(&self.store.base.join(&self.key));
+        if self.key.is_empty() {
+            return;
+        }
+        let path = self.store.base.join(&self.key);
+        // Whoever drops it may be about to compute, and a filesystem takes its time.
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || remove(&path))),
+            Err(_) => remove(&path),
         }
     }
 }

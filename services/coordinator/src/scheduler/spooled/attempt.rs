@@ -113,8 +113,9 @@ pub(super) async fn run(
         ended = &mut place.ended => return Err(ended_from_above(&watched, ended.ok())),
         end = conversation => end,
     };
-    // Who has not heard the worker's own word does not know what still runs there.
-    abort.needed = matches!(end, Err(End::Lost { .. }));
+    // Who has not heard the worker's own word does not know what still runs there, nor what becomes
+    // of an earlier request to create it.
+    abort.needed = matches!(end, Err(End::Lost { .. } | End::Refused(_)));
     drop(abort);
     query.add_spooled_bytes(watched.spooled_bytes());
     query.report(true);

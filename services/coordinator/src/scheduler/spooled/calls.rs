@@ -8,6 +8,7 @@ use exchange_retry::{
 };
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
+use tokio_util::task::AbortOnDropHandle;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 use waterbear_exchange::ReaderOptions;
 use waterbear_outbound::InternalClient;
@@ -111,7 +112,12 @@ impl Calls {
     /// A worker has not found its inputs, or found them damaged. They are looked for here before
     /// they are made again: perhaps it is the worker's own storage that is not as it should be.
     async fn verify_loss(&self, query: &SpooledQuery, error: AttemptError) -> AttemptError {
+        // Many readers may complain of one output: the first one's loss is known to the others.
+        let mut known = query.known_lost.lock().await;
         for attempt in &error.failure.lost {
+            if known.contains(attempt) {
+                return error;
+            }
             let winner = query.task_key(attempt).and_then(|task| query.winner(task));
             // It may have been condemned by another reader meanwhile.
             let Some(winner) = winner.filter(|winner| winner.record.attempt == *attempt) else {
@@ -120,10 +126,13 @@ impl Calls {
             self.doubt_location(&winner);
             let (spool, seal) = (self.spool.clone(), query.seal.clone());
             let whole = self.cpu.spawn(async move { spool.verify(&seal, &winner.record).await });
-            match whole.await {
+            match AbortOnDropHandle::new(whole).await {
                 Ok(Ok(())) => {}
                 // It is as the worker says, or nobody can tell.
-                Ok(Err(_)) | Err(_) => return error,
+                Ok(Err(_)) | Err(_) => {
+                    known.insert(attempt.clone());
+                    return error;
+                }
             }
         }
         let mut failure = error.failure.clone();
@@ -189,6 +198,9 @@ impl exchange_retry::Spool<SpooledTask> for Spool {
         };
         let id = query.task_id(*key).attempt(attempt);
         let record = Spool::committed(self, &query.seal, &id, &location).await?;
+        if let Some(record) = &record {
+            query.count_adopted(*key, record);
+        }
         Ok(record.map(|record| Winner { record: Arc::new(record), node }))
     }
 }

@@ -159,7 +159,17 @@ impl SpooledScheduler {
         let mut left: Vec<_> = query.root_tasks().collect();
         left.reverse();
         let (driver, calls) = (self.driver.clone(), self.calls.clone());
-        let rows = RootRows { query, news, driver, calls, left, reading: None, lost: 0, guard };
+        let rows = RootRows {
+            query,
+            news,
+            driver,
+            calls,
+            left,
+            reading: None,
+            complete: false,
+            lost: 0,
+            guard,
+        };
         Ok(QueryRun { schema, batches: rows.stream() })
     }
 }

@@ -60,11 +60,12 @@ pub(super) fn until_back(
     }))
 }
 
-/// Ends the attempts that could not be ended while the node did not answer.
+/// Ends the attempts that could not be ended while the node did not answer; at the first that
+/// cannot be ended now, the rest waits for the next time.
 async fn abort_left(contact: &Arc<Contact>, control: &InternalClient) -> bool {
     let mut all = true;
     for attempt in contact.take_left() {
-        if attempt.abort(control).await.is_err() {
+        if !all || attempt.abort(control).await.is_err() {
             contact.leave(attempt);
             all = false;
         }

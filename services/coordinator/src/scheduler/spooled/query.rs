@@ -38,6 +38,8 @@ pub(super) struct SpooledQuery {
     tasks: Vec<Vec<Task>>,
     reported: Mutex<Option<Instant>>,
     spooled_bytes: AtomicU64,
+    /// Outputs that were looked at and are not whole; held by who looks.
+    pub(super) known_lost: tokio::sync::Mutex<BTreeSet<AttemptId>>,
 }
 
 /// One task, over all its attempts.
@@ -86,7 +88,8 @@ impl SpooledQuery {
         });
         let tasks = tasks.collect();
         let (reported, spooled_bytes) = (Mutex::default(), AtomicU64::new(0));
-        Self { handle, key, seal, plan, session, tasks, reported, spooled_bytes }
+        let known_lost = tokio::sync::Mutex::default();
+        Self { handle, key, seal, plan, session, tasks, reported, spooled_bytes, known_lost }
     }
 
     /// The graph, as the scheduler sees it.
@@ -122,6 +125,10 @@ impl SpooledQuery {
     pub(super) fn task_key(&self, attempt: &AttemptId) -> Option<TaskKey> {
         let number = attempt.task.stage.number;
         let stage = self.plan.fragments.iter().position(|fragment| fragment.stage == number)?;
+        let known = (attempt.task.number as usize) < self.tasks[stage].len();
+        if !known || attempt.query() != self.handle.id() {
+            return None;
+        }
         let (query, stage, task) = (self.key, stage as u32, attempt.task.number);
         Some(TaskKey { query, stage, task })
     }
@@ -166,6 +173,15 @@ impl SpooledQuery {
 
     pub(super) fn add_spooled_bytes(&self, bytes: u64) {
         self.spooled_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// An attempt has committed of which only the spool has told: what was not heard of its bytes
+    /// counts too.
+    pub(super) fn count_adopted(&self, task: TaskKey, record: &CommittedRecord) {
+        let inner = lock(&self.task(task).inner);
+        let heard = inner.watched.iter().find(|watched| *watched.attempt() == record.attempt);
+        let heard = heard.map_or(0, |watched| watched.spooled_bytes());
+        self.add_spooled_bytes(record.data_bytes.saturating_sub(heard));
     }
 
     /// Where an attempt writes, if it was ever to run.

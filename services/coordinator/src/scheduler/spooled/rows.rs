@@ -31,6 +31,8 @@ pub(super) struct RootRows {
     pub(super) left: Vec<TaskKey>,
     /// The partitions of the first of them that are not read, and the one that is.
     pub(super) reading: Option<Reading>,
+    /// Whether all of the root's tasks have been committed.
+    pub(super) complete: bool,
     /// How often the result was lost.
     pub(super) lost: u32,
     /// Ends the query when it is dropped.
@@ -64,6 +66,12 @@ impl RootRows {
     }
 
     async fn next(&mut self) -> Option<Result<RecordBatch, Failure>> {
+        if !self.complete {
+            if let Err(failure) = self.done().await {
+                return Some(Err(failure));
+            }
+            self.complete = true;
+        }
         loop {
             let &task = self.left.last()?;
             let mut reading = match self.reading.take() {
