@@ -61,11 +61,11 @@ def nodes_of(cluster, query_id):
 
 
 def is_given_tasks(cluster, node):
-    """Soon a query has a task there."""
+    """Soon a query has a task there: one with more tasks at a time than others are idle."""
 
     def given():
         cursor = cluster.connect().cursor()
-        cursor.execute("SELECT o_custkey % 7, count(*) FROM orders GROUP BY 1").fetchall()
+        cursor.execute(LONG).fetchall()
         return node.name in nodes_of(cluster, cursor.query_id)
 
     eventually(given, 15, f"{node.name} is given tasks", interval=0.1)

@@ -48,8 +48,8 @@ def test_workers_are_free_10_s_after_their_coordinators_death(own_cluster):
     def free():
         return all(worker.tasks() == 0 and worker.memory() == 0 for worker in cluster.workers)
 
-    # 10 s without a poll (task.client.timeout), and a second to look around.
-    eventually(free, 11, "no worker has a task or memory", interval=0.1)
+    # 9 s without a poll (task.client.timeout), and time to look around.
+    eventually(free, 10, "no worker has a task or memory", interval=0.1)
     assert all(worker.process.running() for worker in cluster.workers)
 
 

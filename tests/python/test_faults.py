@@ -122,7 +122,7 @@ def test_however_long_coordinator_or_discovery_stand_still_no_node_is_lost(fault
     end falls between two questions."""
     cluster = faulty()
     expected = cluster.query(LONG)
-    for seconds in (3.1, 3.5, 4, 8):
+    for seconds in (3.1, 3.5, 4, 7):
         query = Query(cluster, LONG, "sf1")
         time.sleep(0.3)
         with frozen(getattr(cluster, role)):

@@ -113,8 +113,6 @@ def test_a_killed_worker_costs_its_tasks_and_nothing_else(retrying):
         victim.start()
         victim.wait_ready()
         cluster.wait_for_workers(3)
-        if before > 0:
-            break
     assert again > 0, "no task ran again: the kills came too late for this test"
 
 

@@ -40,7 +40,7 @@ pub(crate) const PROPERTIES: &[Property] = &[
         "Attempts of tasks that a worker runs at a time under retry-policy TASK (not of Trino)"),
     honoured("task.bytes-per-partition", Kind::Size, "16MB", COORDINATOR,
         "Bytes of a table that one partition of one task should read: the fewer, the more tasks (not of Trino)"),
-    honoured("task.client.timeout", Kind::Time(SECOND), "9.5s", WORKER,
+    honoured("task.client.timeout", Kind::Time(SECOND), "9s", WORKER,
         "A task whose coordinator was silent for so long is aborted (Trino's default is 2m)"),
     honoured("query.client.timeout", Kind::Time(SECOND), "5m", COORDINATOR,
         "A query whose client was silent for so long fails with ABANDONED_QUERY"),

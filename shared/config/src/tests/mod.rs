@@ -119,7 +119,7 @@ fn one_file_serves_all_roles() {
 fn defaults_are_those_of_the_table() {
     let config = Etc::with("").load(Role::Worker).unwrap();
     assert!(config.internal.https_required && config.internal.http2);
-    assert_eq!(config.task.client_timeout, Duration::from_millis(9500));
+    assert_eq!(config.task.client_timeout, Duration::from_secs(9));
     assert_eq!(config.query.client_timeout, Duration::from_secs(300));
     assert_eq!(config.http.process_forwarded, ProcessForwarded::Reject);
     assert_eq!(config.shutdown_grace_period, Duration::from_secs(120));
