@@ -263,6 +263,14 @@ impl QueryUnderKills {
     }
 }
 
+/// A ratio; without any kill in time there is none.
+fn shown(ratio: f64) -> String {
+    match ratio.is_nan() {
+        true => "no kill in time".to_owned(),
+        false => format!("{ratio:.2}"),
+    }
+}
+
 impl Deaths {
     /// Goal 5.
     pub fn time(&self) -> Result<Measured, String> {
@@ -280,17 +288,17 @@ impl Deaths {
              to the undisturbed ones"
         )];
         notes.extend(self.queries.iter().map(|query| {
-            let [a, b, c] = [0, 1, 2].map(|moment| query.ratio(moment));
+            let [a, b, c] = [0, 1, 2].map(|moment| shown(query.ratio(moment)));
             let kills: usize = query.killed.iter().map(Vec::len).sum();
             format!(
-                "q{}: {:.0} ms undisturbed; killed at 25 %: {a:.2}, 50 %: {b:.2}, 75 %: {c:.2} \
+                "q{}: {:.0} ms undisturbed; killed at 25 %: {a}, 50 %: {b}, 75 %: {c} \
                  ({kills} kills)",
                 query.number,
                 median(query.undisturbed.iter().copied()),
             )
         }));
-        let shown = format!("{half:.2} (at 25 % {quarter:.2}, at 75 % {late:.2})");
-        Ok(Measured { value: half, shown, notes })
+        let text = format!("{half:.2} (at 25 % {}, at 75 % {})", shown(quarter), shown(late));
+        Ok(Measured { value: half, shown: text, notes })
     }
 
     /// Goal 6: the latest of all is held against the bar.

@@ -111,8 +111,8 @@ pub struct ExchangeSettings {
     pub folders: Vec<PathBuf>,
     /// `exchange.sink-buffer-size`.
     pub sink_buffer_size: u64,
-    /// `exchange.memory-cache-size`, if given.
-    pub memory_cache_size: Option<u64>,
+    /// `exchange.memory-cache-size`.
+    pub memory_cache_size: u64,
 }
 
 impl ExchangeSettings {
@@ -126,7 +126,7 @@ impl ExchangeSettings {
         Some(Self {
             folders,
             sink_buffer_size: manager.sink_buffer_size.bytes(),
-            memory_cache_size: manager.memory_cache_size.map(|size| size.bytes()),
+            memory_cache_size: manager.memory_cache_size.bytes(),
         })
     }
 
@@ -173,8 +173,8 @@ pub async fn worker(mut node: Node, settings: WorkerSettings) -> Result<Running>
         None => None,
     };
     let mut limits = WorkerLimits::of_memory(engine.memory_limit());
-    if let Some(size) = settings.exchange.as_ref().and_then(|own| own.memory_cache_size) {
-        limits.spool_cache_bytes = usize::try_from(size).unwrap_or(usize::MAX);
+    if let Some(own) = &settings.exchange {
+        limits.spool_cache_bytes = usize::try_from(own.memory_cache_size).unwrap_or(usize::MAX);
     }
     let http = node.http_listener()?;
     let lifecycle = Lifecycle::new(node.info.clone());

@@ -127,7 +127,7 @@ impl Cluster {
         let exchange = ExchangeSettings::of(config).unwrap_or_else(|| ExchangeSettings {
             folders: vec![data_dir.join("exchange")],
             sink_buffer_size: DEFAULT_SINK_BUFFER,
-            memory_cache_size: Some(0),
+            memory_cache_size: 0,
         });
         for number in 1..=args.workers {
             let node = maker.node(Role::Worker, number, 0, peers.clone()).await?;

@@ -168,8 +168,8 @@ pub struct ExchangeManager {
     pub base_directories: BaseDirectories,
     /// `exchange.sink-buffer-size`.
     pub sink_buffer_size: DataSize,
-    /// `exchange.memory-cache-size`, if given.
-    pub memory_cache_size: Option<DataSize>,
+    /// `exchange.memory-cache-size`.
+    pub memory_cache_size: DataSize,
 }
 
 /// One file of `catalog/`.

@@ -349,7 +349,7 @@ impl Load<'_> {
         let sink_buffer_size =
             self.settings.get("exchange.sink-buffer-size", |text| text.parse().ok())?;
         let memory_cache_size =
-            self.settings.get("exchange.memory-cache-size", |text| text.parse().ok());
+            self.settings.get("exchange.memory-cache-size", |text| text.parse().ok())?;
         let on_s3 = matches!(base_directories, Some(BaseDirectories::S3(_)));
         self.check_s3(on_s3);
         if on_s3 {
